@@ -1,0 +1,130 @@
+//! Sleeping on a word in shared memory, and waking who sleeps (`futex(2)`).
+//!
+//! These are **shared** futexes: the kernel identifies the word by the memory object and the offset
+//! in it, so that two processes meet that have mapped it at different addresses. A futex knows
+//! nothing of the other process's death; where that matters, sleep on something that does (a pipe
+//! hangs up).
+//!
+//! Under `--cfg ipc_loom` the kernel is replaced by a model: a table of sleepers, and a compare that
+//! is atomic with going to sleep.
+
+use std::io;
+
+use crate::Deadline;
+use crate::sync::AtomicU32;
+
+/// How a [`wait`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Somebody called [`wake`], or nobody did (a signal, a spurious wake-up): look at the word
+    /// again.
+    Woken,
+    /// The word did not have the expected value, so there was no sleep.
+    Changed,
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// Sleeps while `word` has the value `expected`, until [`wake`] or the deadline.
+///
+/// The kernel compares and goes to sleep in one step, so that a wake-up after a change of the word is
+/// never lost. The mapping may be read-only.
+///
+/// # Errors
+///
+/// Those of `futex(2)` but `EINTR`, `EAGAIN` and `ETIMEDOUT`: in practice `EFAULT`, if the memory
+/// has no page to back it.
+#[cfg(not(ipc_loom))]
+pub fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> io::Result<Wake> {
+    use rustix::io::Errno;
+    use rustix::thread::futex;
+    use std::num::NonZeroU32;
+
+    const ANY: NonZeroU32 = NonZeroU32::MAX;
+    // FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC, the clock of `Instant`. The clock
+    // is read after the remaining time was taken, so the sum is never too early.
+    let until = deadline.remaining().and_then(|remaining| {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        rustix::time::Timespec::try_from(remaining).ok().and_then(|left| now.checked_add(left))
+    });
+    match futex::wait_bitset(word, futex::Flags::empty(), expected, until.as_ref(), ANY) {
+        Ok(()) | Err(Errno::INTR) => Ok(Wake::Woken),
+        Err(Errno::AGAIN) => Ok(Wake::Changed),
+        Err(Errno::TIMEDOUT) => Ok(Wake::TimedOut),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Wakes at most `count` sleepers of `word`; returns how many there were.
+///
+/// # Errors
+///
+/// Those of `futex(2)`: in practice `EFAULT`.
+#[cfg(not(ipc_loom))]
+pub fn wake(word: &AtomicU32, count: u32) -> io::Result<usize> {
+    use rustix::thread::futex;
+    // The kernel takes the count as a signed number.
+    let count = count.min(i32::MAX as u32);
+    Ok(futex::wake(word, futex::Flags::empty(), count)?)
+}
+
+#[cfg(ipc_loom)]
+pub use model::{wait, wake};
+
+/// The kernel's side of a futex for loom: who sleeps on which word.
+#[cfg(ipc_loom)]
+mod model {
+    use super::{AtomicU32, Deadline, Wake, io};
+    use crate::sync::Ordering;
+    use loom::sync::{Condvar, Mutex};
+    use std::collections::HashMap;
+
+    #[derive(Default)]
+    struct Sleepers {
+        /// For each word, by address: sleepers, and wake-ups granted to them.
+        words: HashMap<usize, (usize, usize)>,
+    }
+
+    loom::lazy_static! {
+        static ref KERNEL: (Mutex<Sleepers>, Condvar) =
+            (Mutex::new(Sleepers::default()), Condvar::new());
+    }
+
+    /// See the function of this name outside the model. Deadlines other than `Never` give up at once
+    /// instead of sleeping, which is one of the outcomes that a real clock allows.
+    pub fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> io::Result<Wake> {
+        let address = std::ptr::from_ref(word).addr();
+        let (table, changed) = &*KERNEL;
+        let mut sleepers = table.lock().expect("no panic while held");
+        // A read-modify-write reads the newest value, as the kernel does under its own lock.
+        if word.fetch_add(0, Ordering::Relaxed) != expected {
+            return Ok(Wake::Changed);
+        }
+        if deadline != Deadline::Never {
+            return Ok(Wake::TimedOut);
+        }
+        sleepers.words.entry(address).or_default().0 += 1;
+        loop {
+            sleepers = changed.wait(sleepers).expect("no panic while held");
+            let entry = sleepers.words.entry(address).or_default();
+            if entry.1 > 0 {
+                entry.0 -= 1;
+                entry.1 -= 1;
+                return Ok(Wake::Woken);
+            }
+        }
+    }
+
+    /// See the function of this name outside the model.
+    pub fn wake(word: &AtomicU32, count: u32) -> io::Result<usize> {
+        let address = std::ptr::from_ref(word).addr();
+        let (table, changed) = &*KERNEL;
+        let mut sleepers = table.lock().expect("no panic while held");
+        let entry = sleepers.words.entry(address).or_default();
+        let granted = (entry.0 - entry.1).min(count as usize);
+        entry.1 += granted;
+        drop(sleepers);
+        changed.notify_all();
+        Ok(granted)
+    }
+}
