@@ -1,0 +1,177 @@
+//! Descriptors and credentials over any Unix socket. Leaves out the endpoints, which carry bytes
+//! alone.
+//!
+//! A descriptor that travels over a socket is a new descriptor of the receiver for the same open
+//! file, as `dup(2)` would make it, close-on-exec from birth here. What a receiver did not ask for is
+//! never left open in it: whatever goes wrong, the descriptors that arrived are closed.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use ipc_core::{Deadline, Interest, Liveness, PeerId, ProcessPeer, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+
+use crate::control;
+
+/// The most descriptors that one message carries: the kernel's `SCM_MAX_FD`.
+pub const MAX_DESCRIPTORS: usize = control::SCM_MAX_FD;
+
+/// Sends bytes together with descriptors, waiting for room until `deadline`; returns how many bytes
+/// were sent.
+///
+/// On a packet socket that is all of them. On a stream it may be fewer: the descriptors went with the
+/// first byte, so send the rest without them. They need at least one byte to travel with. The sender
+/// keeps its descriptors. See `sendmsg(2)`, `unix(7)`.
+///
+/// # Errors
+///
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) under [`Deadline::Now`] and
+/// [`TimedOut`](io::ErrorKind::TimedOut) under others when there was no room, with nothing sent;
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for more than [`MAX_DESCRIPTORS`], or for
+/// descriptors without bytes; `ETOOMANYREFS` when more descriptors are under way than
+/// `RLIMIT_NOFILE` allows; `EPIPE` (never the signal) when the peer is gone; others of `sendmsg(2)`.
+pub fn send_with_descriptors(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    deadline: Deadline,
+) -> io::Result<usize> {
+    if descriptors.len() > MAX_DESCRIPTORS {
+        let what = format!("{} descriptors in one message, at most 253 go", descriptors.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    if bytes.is_empty() && !descriptors.is_empty() {
+        let what = "descriptors need at least one byte to travel with";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        let pushed = ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+        debug_assert!(pushed, "there is room for the most that may come");
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let parts = [IoSlice::new(bytes)];
+    until_ready(socket, Interest::Writable, deadline, || {
+        Ok(rustix::net::sendmsg(socket, &parts, &mut ancillary, flags)?)
+    })
+}
+
+/// What one receive with descriptors brought.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Bytes received. 0 is the end of a stream, or of a packet connection.
+    pub len: usize,
+    /// The descriptors that came with them, close-on-exec.
+    pub descriptors: Vec<OwnedFd>,
+    /// Who sent, if [`pass_credentials`] is on for this socket: what the kernel filled in or checked
+    /// for this very message, at the time of sending.
+    pub sender: Option<PeerId>,
+}
+
+/// Receives bytes and at most `max_descriptors` descriptors, waiting until `deadline`.
+///
+/// On a stream one call never reads past the bytes of one send that carried descriptors. See
+/// `recvmsg(2)`, `unix(7)`.
+///
+/// # Errors
+///
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) under [`Deadline::Now`] and
+/// [`TimedOut`](io::ErrorKind::TimedOut) under others when nothing came;
+/// [`InvalidData`](io::ErrorKind::InvalidData) when more descriptors came than were asked for or than
+/// this process may open (`RLIMIT_NOFILE`), or when a packet is longer than `buffer`. Such a message
+/// is lost, and every descriptor of it is closed.
+pub fn recv_with_descriptors(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    max_descriptors: usize,
+    deadline: Deadline,
+) -> io::Result<Arrival> {
+    let message = until_ready(socket, Interest::Readable, deadline, || {
+        let mut parts = [IoSliceMut::new(buffer)];
+        control::recvmsg(socket, &mut parts, max_descriptors, RecvFlags::DONTWAIT)
+    })?;
+    let invalid = |what: String| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    if message.control_truncated || message.descriptors.len() > max_descriptors {
+        return invalid(format!(
+            "descriptors were cut off: more came than the {max_descriptors} asked for, \
+             or than RLIMIT_NOFILE (ulimit -n) allows"
+        ));
+    }
+    if message.truncated {
+        return invalid(format!("the packet is longer than the buffer of {}", buffer.len()));
+    }
+    let sender = message.sender.map(PeerId::Process);
+    Ok(Arrival { len: message.len, descriptors: message.descriptors, sender })
+}
+
+/// Turns on or off that the kernel adds the sender's credentials to each message that this socket
+/// receives (`SO_PASSCRED`). Messages that were sent before may lack them: process id `None` and the
+/// overflow user 65534.
+///
+/// # Errors
+///
+/// Those of `setsockopt(2)`.
+pub fn pass_credentials(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_passcred(socket, on)?)
+}
+
+/// The credentials of the process that called `connect`, `listen` or `socketpair` at the other end,
+/// as they were then (`SO_PEERCRED`).
+///
+/// That process is not always the one that sends: a listener may have forked its workers, and a
+/// descriptor may have been passed on. Use it for decisions by user id; to know who sent a message use
+/// [`pass_credentials`].
+///
+/// # Errors
+///
+/// Those of `getsockopt(2)`. A socket without a peer gives no error, but no process id and user
+/// `u32::MAX`.
+pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<ProcessPeer> {
+    control::socket_peercred(socket)
+}
+
+/// A watch on the process that [`peer_credentials`] names, free of any race with reused process ids
+/// (`SO_PEERPIDFD`, Linux 6.5). `None` where the kernel does not have it.
+///
+/// # Errors
+///
+/// `ESRCH` or `EINVAL`, by kernel version, when that process is gone and reaped already; `ENODATA` on
+/// a socket without a peer.
+pub fn peer_liveness(socket: BorrowedFd<'_>) -> io::Result<Option<Liveness>> {
+    match control::socket_peerpidfd(socket) {
+        Ok(pidfd) => Ok(Some(Liveness::of_pidfd(pidfd))),
+        Err(error) if is(&error, Errno::NOPROTOOPT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Calls `operation`, which does not block, until it does something else than find the socket not
+/// ready, at most until `deadline`.
+fn until_ready<T>(
+    socket: BorrowedFd<'_>,
+    interest: Interest,
+    deadline: Deadline,
+    mut operation: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        match operation() {
+            Err(error) if is(&error, Errno::INTR) => {}
+            Err(error) if is(&error, Errno::AGAIN) => {
+                if deadline == Deadline::Now {
+                    return Err(error);
+                }
+                if !poll::wait_ready(socket, interest, deadline)? {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
