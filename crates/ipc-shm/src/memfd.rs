@@ -1,0 +1,212 @@
+//! Anonymous shared memory, sealed, passed from process to process as a descriptor (`memfd_create(2)`).
+
+use std::ops::RangeInclusive;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ipc_core::{OpenError, OpenErrorKind, Resource};
+use rustix::fs::{FileType, MemfdFlags, SealFlags};
+use rustix::io::Errno;
+
+use crate::size;
+use crate::{Access, Backing, Mapping};
+
+/// Anonymous shared memory of a fixed size.
+///
+/// It has no name: who is to share it gets the descriptor, over a Unix socket or by inheritance, and
+/// calls [`receive`](Self::receive). It is gone when the last descriptor and the last mapping are,
+/// however their processes end.
+///
+/// ```
+/// use ipc_shm::{Access, Backing, Memfd, Seals};
+///
+/// // One process makes it, maps it, and then lets the kernel forbid everybody else to write.
+/// let memory = Memfd::create("numbers", 4096, Backing::Reserved)?;
+/// let mine = memory.map(Access::ReadWrite)?;
+/// memory.seal_for_peer()?;
+/// mine.write_at(0, b"hello");
+///
+/// // Another gets the descriptor, checks it, and reads.
+/// let memory = Memfd::receive(memory.into_fd(), Seals::ONE_WRITER, 1..=65536)?;
+/// assert!(memory.map(Access::ReadWrite).is_err());
+/// let theirs = memory.map(Access::ReadOnly)?;
+/// let mut bytes = [0; 5];
+/// theirs.read_at(0, &mut bytes);
+/// assert_eq!(&bytes, b"hello");
+/// # Ok::<(), ipc_core::OpenError>(())
+/// ```
+///
+/// # SIGBUS
+///
+/// A mapping faults where the file has become shorter. With the seals of [`seal_size`] or
+/// [`seal_for_peer`] the kernel lets nobody shorten it, so that is excluded: for the creator from
+/// the sealing on (before it the descriptor has not left the process), for the receiver always,
+/// since it checks the seals, then the size, then maps. What seals do not exclude: a peer that may
+/// write can punch holes (`FALLOC_FL_PUNCH_HOLE`), which read as zeros; and pages that are not
+/// there, be they [`Backing::Lazy`] or punched, are taken on touch, which a system that has run out
+/// of memory answers by killing some process.
+///
+/// [`seal_size`]: Self::seal_size
+/// [`seal_for_peer`]: Self::seal_for_peer
+#[derive(Debug)]
+pub struct Memfd {
+    file: OwnedFd,
+    len: usize,
+    resource: Resource,
+}
+
+impl Memfd {
+    /// The longest label, in bytes.
+    pub const MAX_LABEL_LEN: usize = 249;
+
+    /// Makes `len` bytes of zeros.
+    ///
+    /// `label` is for people who look into `/proc/<pid>/maps`; it names nothing and need not be
+    /// unique. The descriptor is close-on-exec, and the file not executable where the kernel can
+    /// say so (Linux 6.3).
+    ///
+    /// # Errors
+    ///
+    /// [`OpenErrorKind::InvalidOption`] for a length of 0, and a label that is too long or holds a
+    /// zero byte; [`OpenErrorKind::Limit`] beyond `RLIMIT_FSIZE` or out of descriptors; with
+    /// [`Backing::Reserved`] also that of `fallocate(2)` if memory runs out.
+    pub fn create(label: &str, len: usize, backing: Backing) -> Result<Self, OpenError> {
+        let resource = Resource::named("memfd", label);
+        if label.len() > Self::MAX_LABEL_LEN || label.contains('\0') {
+            let requirement =
+                format!("it must be at most {} bytes without a zero byte", Self::MAX_LABEL_LEN);
+            let kind = OpenErrorKind::InvalidOption { option: "label", requirement };
+            return Err(OpenError::new("create", &resource, kind));
+        }
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = match rustix::fs::memfd_create(label, flags | MemfdFlags::NOEXEC_SEAL) {
+            // A kernel before 6.3 does not know the flag.
+            Err(Errno::INVAL) => rustix::fs::memfd_create(label, flags),
+            other => other,
+        };
+        let file = file.map_err(|error| OpenError::from_os("memfd_create", &resource, error))?;
+        size::set_size(file.as_fd(), len, backing, &resource)?;
+        Ok(Self { file, len, resource })
+    }
+
+    /// Takes a descriptor from another process, which need not be trusted: checks that it is shared
+    /// memory that bears the `required` seals (it may bear more), and that its size lies in `len`,
+    /// in bytes. Nothing is mapped.
+    ///
+    /// The size is final only if the seals that fix it are required: all sets but [`Seals::NONE`]
+    /// include them.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenErrorKind::Mismatch`] if it is anything else: another kind of file, other seals,
+    /// another size. [`OpenErrorKind::Os`] if the descriptor refuses to tell (one opened with
+    /// `O_PATH`).
+    pub fn receive(
+        file: OwnedFd,
+        required: Seals,
+        len: RangeInclusive<usize>,
+    ) -> Result<Self, OpenError> {
+        /// `TMPFS_MAGIC` of `statfs(2)`. Memfds of huge pages are another kind (`HUGETLBFS_MAGIC`):
+        /// they can fault for want of a huge page.
+        const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+        let resource = Resource::unnamed("memfd from another process");
+        let mismatch = |what, expected: u64, found: u64| {
+            OpenError::new("receive", &resource, OpenErrorKind::Mismatch { what, expected, found })
+        };
+        let os = |operation| {
+            let resource = resource.clone();
+            move |error: Errno| OpenError::from_os(operation, &resource, error)
+        };
+
+        let stat = rustix::fs::fstat(&file).map_err(os("fstat"))?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            let (expected, found) = (u64::from(FileType::RegularFile.as_raw_mode()), stat.st_mode);
+            return Err(mismatch("file type", expected, u64::from(found)));
+        }
+        let kind = rustix::fs::fstatfs(&file).map_err(os("fstatfs"))?.f_type as u64;
+        if kind != TMPFS_MAGIC {
+            return Err(mismatch("file system", TMPFS_MAGIC, kind));
+        }
+        let seals = rustix::fs::fcntl_get_seals(&file).map_err(os("fcntl(F_GET_SEALS)"))?;
+        if !seals.contains(required.0) {
+            let (expected, found) = (required.0.bits(), seals.bits());
+            return Err(mismatch("set of seals", expected.into(), found.into()));
+        }
+        // Only now, when the seals hold it still.
+        let size = rustix::fs::fstat(&file).map_err(os("fstat"))?.st_size;
+        let nearest = |size: u64| size.max(*len.start() as u64).min(*len.end() as u64);
+        match usize::try_from(size) {
+            Ok(size) if size > 0 && len.contains(&size) => Ok(Self { file, len: size, resource }),
+            _ => Err(mismatch("size in bytes", nearest(size as u64).max(1), size as u64)),
+        }
+    }
+
+    /// Maps all of it. Each call makes another mapping, at another address.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenErrorKind::PermissionDenied`] for [`Access::ReadWrite`] after
+    /// [`seal_for_peer`](Self::seal_for_peer); those of `mmap(2)`.
+    pub fn map(&self, access: Access) -> Result<Mapping, OpenError> {
+        Mapping::new(self.file.as_fd(), self.len, access, &self.resource)
+    }
+
+    /// Seals it as [`Seals::ONE_WRITER`]: its size is fixed, and nobody can map it writable or write
+    /// to it again. Mappings that are writable already stay so, and remain so across `fork`: map it
+    /// first, then seal, then pass it on.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fcntl(2)`: [`OpenErrorKind::PermissionDenied`] if it is sealed against sealing.
+    pub fn seal_for_peer(&self) -> Result<(), OpenError> {
+        self.seal(Seals::ONE_WRITER)
+    }
+
+    /// Seals it as [`Seals::SIZE`]: its size is fixed, and everybody who has it can write. For
+    /// processes that trust each other; one of them can still punch holes, which read as zeros.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fcntl(2)`: [`OpenErrorKind::PermissionDenied`] if it is sealed against sealing.
+    pub fn seal_size(&self) -> Result<(), OpenError> {
+        self.seal(Seals::SIZE)
+    }
+
+    fn seal(&self, seals: Seals) -> Result<(), OpenError> {
+        rustix::fs::fcntl_add_seals(&self.file, seals.0)
+            .map_err(|error| OpenError::from_os("fcntl(F_ADD_SEALS)", &self.resource, error))
+    }
+
+    /// Length in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Its descriptor, to pass on. Mappings live on without it.
+    pub fn into_fd(self) -> OwnedFd {
+        self.file
+    }
+}
+
+impl AsFd for Memfd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// What the kernel forbids everybody to do with a memfd, for good. See `fcntl(2)`, "File sealing".
+///
+/// Sets are compared as masks: a memfd may bear more seals than one asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seals(SealFlags);
+
+impl Seals {
+    /// Nothing.
+    pub const NONE: Self = Self(SealFlags::empty());
+    /// Changing its size (`F_SEAL_SHRINK | F_SEAL_GROW`), and further sealing (`F_SEAL_SEAL`).
+    pub const SIZE: Self = Self(SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL));
+    /// As [`SIZE`](Self::SIZE), and writing through any but the mappings that exist
+    /// (`F_SEAL_FUTURE_WRITE`, Linux 5.1).
+    pub const ONE_WRITER: Self = Self(Self::SIZE.0.union(SealFlags::FUTURE_WRITE));
+}
