@@ -1,7 +1,15 @@
 //! A conformance suite for transports over the `ipc-core` traits, run between two real processes.
 
+mod between;
+pub mod process;
 mod scope;
 mod transport;
+mod watchdog;
 
+#[doc(hidden)]
+pub use between::__test_path;
+pub use between::{Failure, TIMEOUT, between_processes};
+pub use process::{Guest, Host};
 pub use scope::Scope;
 pub use transport::{Invitation, Pending, Transport};
+pub use watchdog::Watchdog;
