@@ -1,0 +1,168 @@
+//! The sending end: queues values to one process. Leaves out other targets (threads, groups).
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use ipc_core::{
+    Deadline, LinkProperties, Liveness, OpenError, OpenErrorKind, OsError, Resource, SendError,
+    Sender,
+};
+use rustix::io::Errno;
+
+use crate::properties::{MESSAGE_LEN, limit_of_this_process, link_properties};
+use crate::sys::{self, QueuedInfo};
+use crate::{RealtimeSignal, proc};
+
+/// Queues values to one process, each as a real-time signal.
+///
+/// A message is exactly eight bytes: the `union sigval` that travels with the signal, in the byte
+/// order of the machine. The receiver need not be ours: a C program gets the same value by
+/// `sigwaitinfo(2)`, in a handler (`SA_SIGINFO`), or by `signalfd(2)`. If it neither blocks nor
+/// handles the signal, the first message kills it.
+///
+/// The process is held by a pidfd, so that a message never reaches another one that was given the
+/// same process id later.
+///
+/// # A full queue
+///
+/// The kernel has no way to wait for room, so that a send to a full queue is [`SendError::Full`]
+/// **whatever its deadline** ([`WhenFull::Refuses`](ipc_core::WhenFull::Refuses)); nothing was
+/// queued, and the caller may try again. The queue is full when all the signals that are queued for
+/// the receiver's *real user id*, in all of that user's processes, reach the **receiver's**
+/// `RLIMIT_SIGPENDING` (`ulimit -i`, `setrlimit(2)`), which POSIX timers count towards as well. So a
+/// program of the same user that does not read its signals can fill this link too.
+///
+/// # Death
+///
+/// A send to a process that has ended is [`SendError::PeerGone`], even while its parent has not yet
+/// reaped it; what was queued and not read by then is lost. Messages that were queued outlive the
+/// sender.
+///
+/// See `pidfd_send_signal(2)` and `sigqueue(3)`.
+#[derive(Debug)]
+pub struct SignalSender {
+    receiver: Liveness,
+    /// All of the message but its value.
+    info: QueuedInfo,
+    capacity_messages: u64,
+    link: Resource,
+}
+
+impl SignalSender {
+    /// Sends `signal` to the process `pid`.
+    ///
+    /// The caller answers for `pid` still meaning the process that it should: a child that was not
+    /// waited for, or a process that has told its id and waits. From then on the process cannot be
+    /// mistaken. What is sent names the calling process as its sender.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenErrorKind::NotFound`] if there is no such process, [`OpenErrorKind::PermissionDenied`]
+    /// if this one may not signal it (it must be of the same user, or have `CAP_KILL`),
+    /// [`OpenErrorKind::InvalidOption`] if `pid` can be no process's (0, above `i32::MAX`, or the
+    /// id of a thread), [`OpenErrorKind::Limit`] if there are no descriptors left.
+    pub fn open(pid: u32, signal: RealtimeSignal) -> Result<Self, OpenError> {
+        let link = Resource::unnamed(format!("{signal} to process {pid}"));
+        match Liveness::of_process(pid) {
+            Ok(receiver) => Self::with_receiver(receiver, Some(pid), signal, link),
+            Err(error) => Err(open_error("pidfd_open", &link, error)),
+        }
+    }
+
+    /// Sends `signal` to the process behind a pidfd: one that was received over a socket, or that
+    /// the kernel gave (`SO_PEERPIDFD`), which leaves no doubt about who it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); also [`OpenErrorKind::InvalidOption`] if the descriptor is no pidfd.
+    pub fn from_pidfd(pidfd: OwnedFd, signal: RealtimeSignal) -> Result<Self, OpenError> {
+        let pid = proc::process_of(pidfd.as_fd());
+        let link = Resource::unnamed(match pid {
+            Some(pid) => format!("{signal} to process {pid}"),
+            None => format!("{signal} to the process behind a pidfd"),
+        });
+        Self::with_receiver(Liveness::of_pidfd(pidfd), pid, signal, link)
+    }
+
+    fn with_receiver(
+        receiver: Liveness,
+        pid: Option<u32>,
+        signal: RealtimeSignal,
+        link: Resource,
+    ) -> Result<Self, OpenError> {
+        let uid = rustix::process::getuid().as_raw();
+        let mut info = QueuedInfo::new(0, std::process::id(), uid);
+        // Number 0 sends nothing, and tells whether we may.
+        sys::queue(receiver.as_fd(), &info)
+            .map_err(|error| open_error("pidfd_send_signal", &link, error))?;
+        info.signo = signal.number();
+        let capacity_messages =
+            pid.and_then(proc::pending_signals_max).unwrap_or_else(limit_of_this_process);
+        Ok(Self { receiver, info, capacity_messages, link })
+    }
+
+    /// Queues one value. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] and [`SendError::PeerGone`] as described [above](Self);
+    /// [`SendError::Os`] if the permission to signal the receiver was lost.
+    pub fn send_value(&mut self, value: u64) -> Result<(), SendError> {
+        self.send_bytes(value.to_ne_bytes())
+    }
+
+    fn send_bytes(&mut self, value: [u8; MESSAGE_LEN]) -> Result<(), SendError> {
+        // The kernel would take signals for a process that has ended until its parent reaps it.
+        let alive = self.receiver.is_alive().map_err(|error| self.os_error("poll", error))?;
+        if !alive {
+            return Err(SendError::PeerGone { link: self.link.clone() });
+        }
+        self.info.value = value;
+        sys::queue(self.receiver.as_fd(), &self.info).map_err(|error| {
+            match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN) => SendError::Full,
+                Some(Errno::SRCH) => SendError::PeerGone { link: self.link.clone() },
+                _ => self.os_error("pidfd_send_signal", error),
+            }
+        })
+    }
+
+    fn os_error(&self, operation: &'static str, error: io::Error) -> SendError {
+        SendError::Os(OsError::new(operation, &self.link, error))
+    }
+}
+
+impl Sender for SignalSender {
+    /// As [`send_value`](SignalSender::send_value), with the eight bytes of a value. Never blocks,
+    /// whatever the deadline.
+    fn send_deadline(&mut self, message: &[u8], _deadline: Deadline) -> Result<(), SendError> {
+        let (len, link) = (message.len(), &self.link);
+        match <[u8; MESSAGE_LEN]>::try_from(message) {
+            Ok(value) => self.send_bytes(value),
+            Err(_) if len < MESSAGE_LEN => {
+                Err(SendError::TooShort { len, min: MESSAGE_LEN, link: link.clone() })
+            }
+            Err(_) => Err(SendError::TooLong { len, max: MESSAGE_LEN, link: link.clone() }),
+        }
+    }
+
+    /// The capacity is the receiver's limit as it was when this end was opened, or this process's
+    /// own where the receiver's cannot be read.
+    fn properties(&self) -> LinkProperties {
+        link_properties(self.capacity_messages)
+    }
+}
+
+/// Sorts the errors that mean something else for processes than the standard library knows.
+fn open_error(operation: &'static str, link: &Resource, error: io::Error) -> OpenError {
+    let invalid = |option, requirement: &str| {
+        let requirement = requirement.to_owned();
+        OpenError::new(operation, link, OpenErrorKind::InvalidOption { option, requirement })
+    };
+    match Errno::from_io_error(&error) {
+        Some(Errno::SRCH) => OpenError::new(operation, link, OpenErrorKind::NotFound(error)),
+        Some(Errno::INVAL) => invalid("pid", "it must be above 0, and a process, not a thread"),
+        Some(Errno::BADF) => invalid("pidfd", "the descriptor must be one of a process"),
+        _ => OpenError::from_os(operation, link, error),
+    }
+}
