@@ -68,8 +68,52 @@ pub fn wake(word: &AtomicU32, count: u32) -> io::Result<usize> {
     Ok(futex::wake(word, futex::Flags::empty(), count)?)
 }
 
+/// Adds `addend` to `word` (at most 2047; it wraps around) and wakes all its sleepers, in **one** step:
+/// being killed cannot part the two, and nobody falls asleep between them. What came before is
+/// visible to whoever acquires the new value.
+///
+/// # Errors
+///
+/// Those of `futex(2)` (`FUTEX_WAKE_OP`): `EINVAL` for a larger addend, in practice `EFAULT`.
+#[cfg(not(ipc_loom))]
+pub fn add_and_wake_all(word: &AtomicU32, addend: u16) -> io::Result<usize> {
+    change_and_wake_all(word, rustix::thread::futex::WakeOp::Add, addend)
+}
+
+/// Stores `value` (at most 2047) in `word` and wakes all its sleepers, in one step. See
+/// [`add_and_wake_all`].
+///
+/// # Errors
+///
+/// Those of [`add_and_wake_all`].
+#[cfg(not(ipc_loom))]
+pub fn store_and_wake_all(word: &AtomicU32, value: u16) -> io::Result<usize> {
+    change_and_wake_all(word, rustix::thread::futex::WakeOp::Set, value)
+}
+
+#[cfg(not(ipc_loom))]
+fn change_and_wake_all(
+    word: &AtomicU32,
+    change: rustix::thread::futex::WakeOp,
+    operand: u16,
+) -> io::Result<usize> {
+    use crate::sync::{Ordering, fence};
+    use rustix::thread::futex;
+
+    // The kernel takes 12 bits with a sign.
+    if operand >= 1 << 11 {
+        return Err(rustix::io::Errno::INVAL.into());
+    }
+    // The kernel changes the word by an instruction that the language knows nothing of.
+    fence(Ordering::Release);
+    // The word serves as both words of the call; the second one's wake-up (under the comparison) has
+    // nobody left to wake.
+    let (flags, all, compare) = (futex::Flags::empty(), i32::MAX as u32, futex::WakeOpCmp::Eq);
+    Ok(futex::wake_op(word, flags, all, 0, word, change, compare, operand, 0)?)
+}
+
 #[cfg(ipc_loom)]
-pub use model::{wait, wake};
+pub use model::{add_and_wake_all, store_and_wake_all, wait, wake};
 
 /// The kernel's side of a futex for loom: who sleeps on which word.
 #[cfg(ipc_loom)]
@@ -117,14 +161,68 @@ mod model {
 
     /// See the function of this name outside the model.
     pub fn wake(word: &AtomicU32, count: u32) -> io::Result<usize> {
+        change_and_wake(word, count, |_| {})
+    }
+
+    /// See the function of this name outside the model.
+    pub fn add_and_wake_all(word: &AtomicU32, addend: u16) -> io::Result<usize> {
+        change_and_wake(word, u32::MAX, |word| {
+            word.fetch_add(addend.into(), Ordering::Release);
+        })
+    }
+
+    /// See the function of this name outside the model.
+    pub fn store_and_wake_all(word: &AtomicU32, value: u16) -> io::Result<usize> {
+        change_and_wake(word, u32::MAX, |word| {
+            word.swap(value.into(), Ordering::Release);
+        })
+    }
+
+    fn change_and_wake(
+        word: &AtomicU32,
+        count: u32,
+        change: impl FnOnce(&AtomicU32),
+    ) -> io::Result<usize> {
         let address = std::ptr::from_ref(word).addr();
         let (table, changed) = &*KERNEL;
         let mut sleepers = table.lock().expect("no panic while held");
+        change(word);
         let entry = sleepers.words.entry(address).or_default();
         let granted = (entry.0 - entry.1).min(count as usize);
         entry.1 += granted;
         drop(sleepers);
         changed.notify_all();
         Ok(granted)
+    }
+}
+
+#[cfg(all(test, not(ipc_loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::Ordering;
+
+    #[test]
+    fn a_word_is_changed_and_its_sleepers_woken_in_one_step() {
+        let word = AtomicU32::new(1);
+        std::thread::scope(|scope| {
+            let sleep_while = |value| {
+                let word = &word;
+                move || {
+                    while word.load(Ordering::Acquire) == value {
+                        wait(word, value, Deadline::Never).expect("an ordinary word");
+                    }
+                }
+            };
+            let sleepers = [scope.spawn(sleep_while(1)), scope.spawn(sleep_while(1))];
+            add_and_wake_all(&word, 2047).expect("the largest addend");
+            sleepers.map(|sleeper| sleeper.join().expect("woken"));
+            assert_eq!(word.load(Ordering::Relaxed), 2048);
+            let sleeper = scope.spawn(sleep_while(2048));
+            store_and_wake_all(&word, 0).expect("the least value");
+            sleeper.join().expect("woken");
+            assert_eq!(word.load(Ordering::Relaxed), 0);
+        });
+        let error = add_and_wake_all(&word, 2048).expect_err("more than the kernel takes");
+        assert_eq!(error.raw_os_error(), Some(22));
     }
 }
