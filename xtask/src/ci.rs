@@ -1,0 +1,101 @@
+//! `cargo xtask ci`: CI's jobs, so that each can be run where one works. The workflows call these and
+//! nothing else.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::run::run;
+use crate::workspace::{crates, file_name, metadata, root, target_dir};
+use crate::{fuzz, test};
+
+/// Big-endian, with weaker memory ordering than x86-64, and emulated well.
+const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[arg(value_enum, default_value_t = Job::Test)]
+    job: Job,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Job {
+    /// `cargo xtask test --counterparts`
+    Test,
+    /// Build the libraries with the oldest Rust that they promise to work with (needs rustup)
+    Msrv,
+    /// Unit tests of ipc-core and ipc-ring under Miri (needs rustup, nightly with miri and rust-src)
+    Miri,
+    /// Unit tests of ipc-core and ipc-ring on s390x (needs its target, gcc-s390x-linux-gnu, qemu-user)
+    BigEndian,
+    /// Every fuzz target for ten minutes
+    Fuzz,
+}
+
+pub(crate) fn ci(args: &Args) -> Result<()> {
+    match args.job {
+        Job::Test => test::test(&test::Args { counterparts: true }),
+        Job::Msrv => msrv(),
+        Job::Miri => miri(),
+        Job::BigEndian => big_endian(),
+        Job::Fuzz => fuzz::all(600),
+    }
+}
+
+/// What runs without the kernel's interprocess facilities, and so under Miri and emulation too.
+const PORTABLE: [&str; 5] = ["--package", "ipc-core", "--package", "ipc-ring", "--lib"];
+
+/// The promise is the `rust-version` in each library's manifest.
+fn msrv() -> Result<()> {
+    let metadata = metadata()?;
+    let packages = metadata["packages"].as_array().context("metadata without packages")?;
+    for folder in crates()? {
+        let name = file_name(&folder);
+        let version = packages
+            .iter()
+            .find(|package| package["name"] == *name)
+            .and_then(|package| package["rust_version"].as_str())
+            .with_context(|| format!("{name} states no rust-version"))?;
+        run(rustup(version, "msrv").args([
+            "check",
+            "--all-features",
+            "--lib",
+            "--package",
+            &name,
+        ]))?;
+    }
+    Ok(())
+}
+
+/// Miri knows few system calls: the tests that need others are left to the other jobs.
+fn miri() -> Result<()> {
+    let mut command = rustup("nightly", "miri");
+    command.args(["miri", "test"]).args(PORTABLE).arg("--");
+    for test in ["liveness::", "poll::"] {
+        command.args(["--skip", test]);
+    }
+    run(&mut command)
+}
+
+fn big_endian() -> Result<()> {
+    let linker = "s390x-linux-gnu-gcc";
+    if Command::new(linker).arg("--version").output().is_err() {
+        bail!("no {linker}: apt-get install gcc-s390x-linux-gnu qemu-user");
+    }
+    let mut command = rustup("stable", "big-endian");
+    command.args(["test", "--target", BIG_ENDIAN]).args(PORTABLE);
+    let variable =
+        |what: &str| format!("CARGO_TARGET_{}_{what}", BIG_ENDIAN.to_uppercase().replace('-', "_"));
+    command.env(variable("LINKER"), linker);
+    command.env(variable("RUNNER"), "qemu-s390x -L /usr/s390x-linux-gnu");
+    run(&mut command)
+}
+
+/// A `cargo` of another toolchain, with a build folder of its own.
+fn rustup(toolchain: &str, purpose: &str) -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["run", toolchain, "cargo"]).current_dir(root());
+    command.env("CARGO_TARGET_DIR", target_dir(purpose));
+    command
+}
