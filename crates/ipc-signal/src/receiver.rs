@@ -1,6 +1,7 @@
 //! The receiving end: reads one signal's values from a signalfd. Leaves out `sigtimedwait(2)` and
 //! handlers.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +13,10 @@ use ipc_core::{
 use rustix::io::Errno;
 
 use crate::message::RECORD_LEN;
+use crate::proc::{self, Exposed};
 use crate::properties::{MESSAGE_LEN, limit_of_this_process, link_properties};
 use crate::sys::{self, SignalSet};
-use crate::{RealtimeSignal, SignalMessage, proc};
+use crate::{RealtimeSignal, SignalMessage};
 
 /// Receives the values that any process queues to this one with one real-time signal.
 ///
@@ -24,7 +26,8 @@ use crate::{RealtimeSignal, SignalMessage, proc};
 /// process, unless there is a handler. So [`open`](Self::open) refuses as long as any thread leaves
 /// the signal unblocked: block it with a [`MaskGuard`](crate::MaskGuard) at the beginning of `main`,
 /// from where all threads inherit the mask. The check sees the threads as they are at that moment; a
-/// thread that unblocks the signal later undoes it.
+/// thread that unblocks the signal later undoes it. With musl instead of glibc it may also overlook a
+/// thread that is just starting another.
 ///
 /// # Whose messages
 ///
@@ -65,7 +68,8 @@ pub struct SignalReceiver {
 }
 
 impl SignalReceiver {
-    /// Receives `signal`, which every thread of this process must block.
+    /// Receives `signal`, which every thread of this process must block. May wait up to a second
+    /// for threads that are just starting others.
     ///
     /// # Errors
     ///
@@ -76,11 +80,11 @@ impl SignalReceiver {
         let link = Resource::unnamed(format!("{signal} to process {}", std::process::id()));
         let error = |operation, error: io::Error| OpenError::from_os(operation, &link, error);
         let claim = Claim::of(signal, &link)?;
-        let thread = proc::thread_not_blocking(signal)
+        let exposed = proc::exposed_thread(signal)
             .map_err(|source| error("read /proc/self/task for", source))?;
-        if let Some(thread) = thread {
+        if let Some(Exposed { thread, what }) = exposed {
             let requirement = format!(
-                "thread {thread} does not block {signal}, which would kill this process; create a \
+                "thread {thread} {what} {signal}, which would kill this process; create a \
                  MaskGuard in main before other threads start"
             );
             let kind = OpenErrorKind::InvalidOption { option: "signal mask", requirement };
@@ -129,8 +133,9 @@ impl SignalReceiver {
             if self.fill()? {
                 continue;
             }
-            let ready = poll::wait_ready(self.descriptor.as_fd(), Interest::Readable, deadline)
-                .map_err(|error| self.os_error("poll", error))?;
+            let ready = !deadline.has_passed()
+                && poll::wait_ready(self.descriptor.as_fd(), Interest::Readable, deadline)
+                    .map_err(|error| self.os_error("poll", error))?;
             if !ready {
                 return Err(RecvError::no_message(deadline));
             }
@@ -139,6 +144,7 @@ impl SignalReceiver {
 
     /// The next signal that has a value, which stays, and the value.
     fn front_with_value(&mut self, deadline: Deadline) -> Result<(SignalMessage, u64), RecvError> {
+        let mut passed_over = 0;
         loop {
             let message = self.front(deadline)?;
             if let Some(value) = message.value {
@@ -146,6 +152,11 @@ impl SignalReceiver {
             }
             self.batch.consume();
             self.without_value += 1;
+            passed_over += 1;
+            // So many cannot all have been pending when we began: they come as fast as we read.
+            if passed_over > self.capacity_messages && deadline.has_passed() {
+                return Err(RecvError::no_message(deadline));
+            }
         }
     }
 
@@ -207,7 +218,7 @@ impl WaitSource for SignalReceiver {
 
 impl Drop for SignalReceiver {
     fn drop(&mut self) {
-        // No more can be pending than the limit, so that a sender that never stops cannot hold us.
+        // No more than the limit can be pending now; a sender that never stops does not hold us.
         let reads_max = self.capacity_messages / BATCH_MAX as u64 + 1;
         for _ in 0..reads_max {
             if !matches!(self.fill(), Ok(true)) {
@@ -222,7 +233,6 @@ impl Drop for SignalReceiver {
 const BATCH_MAX: usize = 16;
 
 /// Signals that were taken from the kernel and not yet given to the caller, in their order.
-#[derive(Debug)]
 struct Batch {
     records: Box<[[u8; RECORD_LEN]]>,
     /// The next to give, in `0..=len`.
@@ -256,6 +266,12 @@ impl Batch {
         let bytes = rustix::io::read(signalfd, self.records.as_flattened_mut())?;
         self.len = bytes / RECORD_LEN;
         Ok(())
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} signals", self.len - self.next)
     }
 }
 

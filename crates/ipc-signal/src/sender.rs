@@ -35,8 +35,9 @@ use crate::{RealtimeSignal, proc};
 /// # Death
 ///
 /// A send to a process that has ended is [`SendError::PeerGone`], even while its parent has not yet
-/// reaped it; what was queued and not read by then is lost. Messages that were queued outlive the
-/// sender.
+/// reaped it; what was queued and not read by then is lost. A process that has dropped its receiver
+/// and lives on is not gone: as long as it blocks the signal, what is sent waits for its next
+/// receiver. Messages that were queued outlive the sender.
 ///
 /// See `pidfd_send_signal(2)` and `sigqueue(3)`.
 #[derive(Debug)]
