@@ -71,11 +71,8 @@ fn msrv() -> Result<()> {
 /// Miri knows few system calls: the tests that need others are left to the other jobs.
 fn miri() -> Result<()> {
     let mut command = rustup("nightly", "miri");
-    command.args(["miri", "test"]).args(PORTABLE).arg("--");
-    for test in ["liveness::", "poll::"] {
-        command.args(["--skip", test]);
-    }
-    run(&mut command)
+    command.args(["miri", "test"]).args(PORTABLE);
+    run(command.args(["--", "--skip", "liveness::", "--skip", "poll::", "--skip", "futex::"]))
 }
 
 fn big_endian() -> Result<()> {
@@ -85,6 +82,8 @@ fn big_endian() -> Result<()> {
     }
     let mut command = rustup("stable", "big-endian");
     command.args(["test", "--target", BIG_ENDIAN]).args(PORTABLE);
+    // The emulator leaves FUTEX_WAKE_OP's arithmetic to the host, in the host's order of bytes.
+    command.args(["--", "--skip", "futex::"]);
     let variable =
         |what: &str| format!("CARGO_TARGET_{}_{what}", BIG_ENDIAN.to_uppercase().replace('-', "_"));
     command.env(variable("LINKER"), linker);

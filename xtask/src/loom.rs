@@ -1,5 +1,6 @@
-//! `cargo xtask loom`: the models of the protocols, run through every interleaving by loom. The
-//! models are the crates' `tests/loom.rs`, which compile under `--cfg ipc_loom` only.
+//! `cargo xtask loom`: the models of the protocols, run through every interleaving by loom. They exist
+//! under `--cfg ipc_loom` only: in a crate's `tests/loom.rs`, or in its `src/models.rs` where they
+//! look at what the crate does not show.
 
 use std::process::Command;
 
@@ -21,21 +22,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn loom(args: &Args) -> Result<()> {
-    let all = crates_with_models()?;
-    let chosen = match &args.package {
-        None => all,
-        Some(package) if all.contains(package) => vec![package.clone()],
-        Some(package) => {
-            bail!("crate {package:?} has no tests/loom.rs; these have: {}", all.join(", "))
+    let mut models = models()?;
+    if let Some(package) = &args.package {
+        let all: Vec<_> = models.iter().map(|it| it.package.clone()).collect();
+        models.retain(|it| it.package == *package);
+        if models.is_empty() {
+            bail!("crate {package:?} has no loom models; these have: {}", all.join(", "));
         }
-    };
-    if chosen.is_empty() {
-        eprintln!("no crate has a tests/loom.rs yet");
     }
-    for package in chosen {
-        let mut command = models_of(&package);
-        // A failing interleaving is told by what the model printed on its way.
-        command.args(["--", "--nocapture"]).args(&args.model);
+    for models in models {
+        let mut command = models.command(args.model.as_deref());
+        command.arg("--nocapture"); // a failing interleaving is told by what it printed on its way
         run(&mut command)?;
     }
     Ok(())
@@ -44,8 +41,8 @@ pub(crate) fn loom(args: &Args) -> Result<()> {
 /// The models as a step of the tests: bounded to interleavings with at most two preemptions, which
 /// nearly all mistakes need no more than, unless the caller has set another bound.
 pub(crate) fn quick() -> Result<()> {
-    for package in crates_with_models()? {
-        let mut command = models_of(&package);
+    for models in models()? {
+        let mut command = models.command(None);
         if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
             command.env("LOOM_MAX_PREEMPTIONS", "2");
         }
@@ -54,16 +51,43 @@ pub(crate) fn quick() -> Result<()> {
     Ok(())
 }
 
-fn crates_with_models() -> Result<Vec<String>> {
-    let mut crates = crates()?;
-    crates.retain(|folder| folder.join("tests/loom.rs").is_file());
-    Ok(crates.iter().map(|folder| file_name(folder)).collect())
+/// The models of one crate in one place.
+struct Models {
+    package: String,
+    /// What makes cargo test that place.
+    cargo_args: &'static [&'static str],
+    /// What all their names begin with.
+    prefix: &'static str,
 }
 
-fn models_of(package: &str) -> Command {
-    let mut command = cargo(["test", "--package", package, "--profile", "loom", "--test", "loom"]);
-    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    command.env("RUSTFLAGS", format!("{flags} --cfg ipc_loom").trim_start());
-    command.arg("--target-dir").arg(target_dir("loom"));
-    command
+/// Finds them by looking.
+fn models() -> Result<Vec<Models>> {
+    let mut models = Vec::new();
+    for folder in crates()? {
+        let package = file_name(&folder);
+        if folder.join("tests/loom.rs").is_file() {
+            models.push(Models {
+                package: package.clone(),
+                cargo_args: &["--test", "loom"],
+                prefix: "",
+            });
+        }
+        if folder.join("src/models.rs").is_file() || folder.join("src/models").is_dir() {
+            models.push(Models { package, cargo_args: &["--lib"], prefix: "models::" });
+        }
+    }
+    Ok(models)
+}
+
+impl Models {
+    /// Runs them, or those with `only` in their names.
+    fn command(&self, only: Option<&str>) -> Command {
+        let mut command = cargo(["test", "--package", &self.package, "--profile", "loom"]);
+        let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+        command.env("RUSTFLAGS", format!("{flags} --cfg ipc_loom").trim_start());
+        command.arg("--target-dir").arg(target_dir("loom")).args(self.cargo_args).arg("--");
+        // Cargo's test runner takes several filters for alternatives: one is all there can be.
+        command.args(only.or(Some(self.prefix)).filter(|filter| !filter.is_empty()));
+        command
+    }
 }

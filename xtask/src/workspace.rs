@@ -48,13 +48,13 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// `cargo metadata` for this machine's target, with all features and without the network.
+/// `cargo metadata` for this machine's target, with all features. It takes from the network only what
+/// building the workspace would take too.
 pub(crate) fn metadata() -> Result<Value> {
     let target = host_target()?;
     let json = output(&mut cargo([
         "metadata",
         "--format-version=1",
-        "--offline",
         "--all-features",
         "--filter-platform",
         &target,
