@@ -1,0 +1,145 @@
+//! Copying messages between private memory and memory that another process may write at the same
+//! time.
+//!
+//! Rust's plain reads and writes assume that nobody else writes meanwhile, which a hostile peer can
+//! break; relaxed atomic accesses and inline assembly assume nothing. Messages begin at a multiple of
+//! eight and are padded to one, so that short ones go word by word. Long ones go by `rep movsb` on
+//! x86-64, which the processor turns into whole cache lines, and word by word elsewhere.
+
+// Copies through raw pointers into mapped memory; inline assembly.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Up to this length, in bytes, words are faster than starting `rep movsb`; see benches/record.
+const BY_WORDS_MAX: usize = 256;
+
+/// Whether there is `rep movsb`; Miri does not interpret assembly.
+const BY_MOVSB: bool = cfg!(all(target_arch = "x86_64", not(miri)));
+
+/// Copies `source` to `target` in shared memory, with up to seven bytes of padding behind it.
+///
+/// # Safety
+///
+/// `target` is a multiple of eight and valid for writes of `source.len()` rounded up to a multiple of
+/// eight.
+#[inline]
+pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
+    if source.len() > BY_WORDS_MAX && BY_MOVSB {
+        // SAFETY: `target` is valid for this many bytes, and no Rust reference overlaps it.
+        unsafe { move_bytes(target, source.as_ptr(), source.len()) };
+        return;
+    }
+    let mut words = source.chunks_exact(8);
+    let mut offset = 0;
+    for word in words.by_ref() {
+        // SAFETY: in bounds, since a whole word of the source is left.
+        let target = unsafe { word_at(target, offset) };
+        let value = u64::from_ne_bytes(word.try_into().expect("chunks of eight"));
+        target.store(value, Ordering::Relaxed); // published by the record's header
+        offset += 8;
+    }
+    let rest = words.remainder();
+    if !rest.is_empty() {
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        // SAFETY: in bounds, since the target is valid up to the next multiple of eight.
+        let target = unsafe { word_at(target, offset) };
+        target.store(u64::from_ne_bytes(word), Ordering::Relaxed); // as above
+    }
+}
+
+/// Copies from shared memory at `source` to `target`.
+///
+/// # Safety
+///
+/// `source` is a multiple of eight and valid for reads of `target.len()` rounded up to a multiple of
+/// eight.
+#[inline]
+pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
+    if target.len() > BY_WORDS_MAX && BY_MOVSB {
+        // SAFETY: `source` is valid for this many bytes, and `target` is ours.
+        unsafe { move_bytes(target.as_mut_ptr(), source, target.len()) };
+        return;
+    }
+    let mut words = target.chunks_exact_mut(8);
+    let mut offset = 0;
+    for word in words.by_ref() {
+        // SAFETY: in bounds, since a whole word of the target is left.
+        let source = unsafe { word_at(source.cast_mut(), offset) };
+        let value = source.load(Ordering::Relaxed); // acquired with the record's header
+        word.copy_from_slice(&value.to_ne_bytes());
+        offset += 8;
+    }
+    let rest = words.into_remainder();
+    if !rest.is_empty() {
+        // SAFETY: in bounds, since the source is valid up to the next multiple of eight.
+        let source = unsafe { word_at(source.cast_mut(), offset) };
+        let word = source.load(Ordering::Relaxed).to_ne_bytes(); // as above
+        rest.copy_from_slice(&word[..rest.len()]);
+    }
+}
+
+/// The word at an offset from `base`.
+///
+/// # Safety
+///
+/// `base + offset` is a multiple of eight in memory that stays mapped for the life of the reference.
+unsafe fn word_at<'a>(base: *mut u8, offset: usize) -> &'a AtomicU64 {
+    // SAFETY: in bounds by the caller's word.
+    let word = unsafe { base.add(offset) }.cast::<u64>();
+    // SAFETY: aligned and mapped by the caller's word, and only ever accessed as atomic words.
+    unsafe { AtomicU64::from_ptr(word) }
+}
+
+/// `rep movsb`: the processor's own copy.
+///
+/// # Safety
+///
+/// `target` is valid for writes of `len` bytes and `source` for reads, and they do not overlap.
+#[cfg(target_arch = "x86_64")]
+unsafe fn move_bytes(target: *mut u8, source: *const u8, len: usize) {
+    // SAFETY: the direction flag is clear, as the ABI demands; what is written is the caller's word.
+    unsafe {
+        std::arch::asm!(
+            "rep movsb",
+            inout("rcx") len => _,
+            inout("rdi") target => _,
+            inout("rsi") source => _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Never called: there is no such instruction.
+///
+/// # Safety
+///
+/// None is needed.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn move_bytes(_: *mut u8, _: *const u8, _: usize) {
+    unreachable!("guarded by the target's architecture");
+}
+
+#[cfg(all(test, not(ipc_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_exact_at_every_length_and_alignment() {
+        let mut shared = vec![0_u64; 4096 / 8];
+        let ring = shared.as_mut_ptr().cast::<u8>();
+        let bytes: Vec<u8> = (0..1200_u32).map(|i| (i * 7 + 1) as u8).collect();
+        for len in (0..300).chain([511, 512, 1000, 1100]) {
+            for shift in 0..9 {
+                let source = &bytes[shift..shift + len];
+                let mut target = vec![0xff; len + shift];
+                // SAFETY: `ring` has 4096 bytes, is aligned, and is used by nobody else.
+                unsafe { copy_in(ring, source) };
+                // SAFETY: as above.
+                unsafe { copy_out(&mut target[shift..], ring) };
+                assert_eq!(&target[shift..], source, "length {len}, shift {shift}");
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The receiving endpoint: takes the next message, or waits for one.
+
+use ipc_core::sync::spin_loop;
+use ipc_core::{Deadline, OsError, Received, RecvError, Resource, WaitStrategy};
+
+use super::LOOKS_PER_CHECK;
+use crate::bell::{Bell, Heard};
+use crate::protocol::Violation;
+use crate::protocol::consumer::{Consumer, Message};
+use crate::protocol::memory::Memory;
+use crate::protocol::sleep::Intent;
+
+/// A receiver with its doorbells.
+pub(crate) struct Receiving<M, B> {
+    consumer: Consumer<M>,
+    pub(crate) bell: B,
+    strategy: WaitStrategy,
+    poisoned: Option<&'static str>,
+    link: Resource,
+}
+
+impl<M: Memory, B: Bell> Receiving<M, B> {
+    pub(crate) fn new(
+        consumer: Consumer<M>,
+        bell: B,
+        strategy: WaitStrategy,
+        link: Resource,
+    ) -> Self {
+        Self { consumer, bell, strategy, poisoned: None, link }
+    }
+
+    pub(crate) fn memory(&self) -> &M {
+        self.consumer.memory()
+    }
+
+    /// Whether this receiver ever sleeps: it told the sender at the handshake.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.strategy != WaitStrategy::Spin
+    }
+
+    /// See [`ipc_core::Receiver::recv_deadline`].
+    #[inline]
+    pub(crate) fn recv(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<Received, RecvError> {
+        let message = self.next(deadline)?;
+        let Some(buffer) = buffer.get_mut(..message.len) else {
+            return Err(self.too_small(message.len, buffer.len()));
+        };
+        self.consumer.memory().read(message.offset, buffer);
+        self.release(message);
+        Ok(Received::of_len(message.len))
+    }
+
+    /// The next message, which stays in the ring until it is [`release`](Self::release)d.
+    #[inline]
+    pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
+        if self.poisoned.is_none() {
+            if let Ok(Some(message)) = self.consumer.peek() {
+                return Ok(message);
+            }
+        }
+        self.wait_for_message(deadline)
+    }
+
+    /// Gives the room of a message back, and wakes the sender if it waits for room.
+    #[inline]
+    pub(crate) fn release(&mut self, message: Message) {
+        if self.consumer.release(message) {
+            self.bell.ring();
+        }
+    }
+
+    #[cold]
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
+        if let Some(what) = self.poisoned {
+            return Err(RecvError::Violation { what, link: self.link.clone() });
+        }
+        loop {
+            // Look for a while.
+            let mut looks = 0;
+            loop {
+                if let Some(message) = self.peek()? {
+                    return Ok(message);
+                }
+                if looks % LOOKS_PER_CHECK == 0 {
+                    if self.bell.is_hung_up() {
+                        return self.last_messages();
+                    }
+                    if deadline.has_passed() {
+                        return Err(RecvError::no_message(deadline));
+                    }
+                }
+                if self.strategy.spins_before_sleep().is_some_and(|spins| looks >= spins) {
+                    break;
+                }
+                looks = looks.wrapping_add(1);
+                spin_loop();
+            }
+            // Announce, look once more, sleep.
+            self.consumer.announce(Intent::Sleep);
+            let looked = self.consumer.peek();
+            let heard = match looked {
+                Ok(None) => self.bell.wait(deadline),
+                _ => Ok(Heard::Ring),
+            };
+            self.consumer.awake();
+            if let Some(message) = looked.map_err(|violation| self.poison(violation))? {
+                return Ok(message);
+            }
+            match heard.map_err(|source| OsError::new("read", &self.link, source))? {
+                Heard::Ring => {}
+                Heard::Silence => return Err(RecvError::no_message(deadline)),
+                Heard::HangUp => return self.last_messages(),
+            }
+        }
+    }
+
+    /// The sender is gone; what it committed before is there to be seen.
+    fn last_messages(&mut self) -> Result<Message, RecvError> {
+        self.peek()?.ok_or_else(|| RecvError::PeerGone { link: self.link.clone() })
+    }
+
+    fn peek(&mut self) -> Result<Option<Message>, RecvError> {
+        self.consumer.peek().map_err(|violation| self.poison(violation))
+    }
+
+    /// Begins to wait in a set: true if there is a message already.
+    pub(crate) fn arm(&mut self) -> bool {
+        if self.poisoned.is_some() {
+            return true;
+        }
+        self.consumer.announce(Intent::Arm);
+        // A violation is ready too: the receive that follows reports it.
+        let ready = !matches!(self.consumer.peek(), Ok(None));
+        if ready {
+            self.consumer.awake();
+        }
+        ready
+    }
+
+    /// Ends waiting in a set.
+    pub(crate) fn disarm(&mut self) {
+        self.consumer.awake();
+        self.bell.quiet();
+    }
+
+    #[cold]
+    fn too_small(&self, needed: usize, len: usize) -> RecvError {
+        RecvError::BufferTooSmall { needed, len, link: self.link.clone() }
+    }
+
+    #[cold]
+    fn poison(&mut self, Violation(what): Violation) -> RecvError {
+        self.poisoned = Some(what);
+        RecvError::Violation { what, link: self.link.clone() }
+    }
+}

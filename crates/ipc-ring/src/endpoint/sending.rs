@@ -1,0 +1,247 @@
+//! The sending endpoint: claims room, or waits for it.
+
+use ipc_core::sync::spin_loop;
+use ipc_core::{Deadline, OsError, Resource, SendError, WaitStrategy};
+
+use super::LOOKS_PER_CHECK;
+use crate::bell::{Bell, Heard};
+use crate::protocol::memory::Memory;
+use crate::protocol::producer::{Claim, Producer, Ring};
+use crate::protocol::sleep::Intent;
+use crate::protocol::{Violation, longest_message};
+
+/// How many messages are sent between two looks at whether the receiver lives, where it shows no
+/// sign of sleeping.
+const SENDS_PER_LOOK: u32 = 1024;
+
+/// A sender with its doorbells.
+pub(crate) struct Sending<M, B> {
+    producer: Producer<M>,
+    pub(crate) bell: B,
+    strategy: WaitStrategy,
+    longest: usize,
+    sends_to_look: u32,
+    state: State,
+    link: Resource,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    ReceiverGone,
+    Poisoned(&'static str),
+}
+
+impl<M: Memory, B: Bell> Sending<M, B> {
+    pub(crate) fn new(
+        producer: Producer<M>,
+        bell: B,
+        strategy: WaitStrategy,
+        link: Resource,
+    ) -> Self {
+        let longest = longest_message(producer.memory().capacity());
+        let state = State::Open;
+        Self { producer, bell, strategy, longest, sends_to_look: SENDS_PER_LOOK, state, link }
+    }
+
+    pub(crate) fn memory(&self) -> &M {
+        self.producer.memory()
+    }
+
+    /// The longest message, in bytes.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// See [`ipc_core::Sender::send_deadline`].
+    #[inline]
+    pub(crate) fn send(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        self.put(message, false, deadline)?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Sends as many of `messages` as there is room for, at least one, and makes them visible
+    /// together. Waits for room for the first only. Returns how many.
+    pub(crate) fn send_batch(
+        &mut self,
+        messages: &[&[u8]],
+        deadline: Deadline,
+    ) -> Result<usize, SendError> {
+        let mut sent = 0;
+        for message in messages {
+            let patience = if sent == 0 { deadline } else { Deadline::Now };
+            match self.put(message, false, patience) {
+                Ok(()) => sent += 1,
+                Err(_) if sent > 0 => break, // the next call meets it again
+                Err(error) => return Err(error),
+            }
+        }
+        self.publish();
+        Ok(sent)
+    }
+
+    /// See [`ipc_core::Sender::send_synchronous`].
+    pub(crate) fn send_synchronous(
+        &mut self,
+        message: &[u8],
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
+        self.put(message, true, deadline)?;
+        self.publish();
+        let position = self.producer.tail();
+        match self.wait_until(deadline, |producer| producer.is_taken(position)) {
+            Err(SendError::Full | SendError::TimedOut) => Err(SendError::NotTaken),
+            other => other,
+        }
+    }
+
+    /// Claims room for a message of `len` bytes, waiting until `deadline`.
+    #[inline]
+    pub(crate) fn claim(&mut self, len: usize, deadline: Deadline) -> Result<Claim, SendError> {
+        if len > self.longest || self.state != State::Open {
+            return Err(self.refusal(len));
+        }
+        if let Ok(Some(claim)) = self.producer.claim(len) {
+            return Ok(claim);
+        }
+        self.claim_slowly(len, deadline)
+    }
+
+    /// Finishes the record of a claim; [`publish`](Self::publish) makes it visible.
+    #[inline]
+    pub(crate) fn stage(&mut self, claim: Claim, len: usize, urgent: bool) {
+        self.producer.stage(claim, len, urgent);
+    }
+
+    #[inline]
+    fn put(&mut self, message: &[u8], urgent: bool, deadline: Deadline) -> Result<(), SendError> {
+        let claim = self.claim(message.len(), deadline)?;
+        self.producer.memory().write(claim.message_offset(), message);
+        self.producer.stage(claim, message.len(), urgent);
+        Ok(())
+    }
+
+    /// Makes what was staged visible, and wakes the receiver if it sleeps.
+    #[inline]
+    pub(crate) fn publish(&mut self) {
+        match self.producer.publish() {
+            Ring::NotNeeded => {}
+            Ring::Now => self.bell.ring(),
+            // It is on its way, or dead.
+            Ring::AlreadyRung => self.sends_to_look = 1,
+        }
+        self.sends_to_look -= 1;
+        if self.sends_to_look == 0 {
+            self.look_for_receiver();
+        }
+    }
+
+    #[cold]
+    fn look_for_receiver(&mut self) {
+        self.sends_to_look = SENDS_PER_LOOK;
+        if self.bell.is_hung_up() {
+            // What was just sent counts as accepted; the next send says that it was in vain.
+            self.state = State::ReceiverGone;
+        }
+    }
+
+    #[cold]
+    fn claim_slowly(&mut self, len: usize, deadline: Deadline) -> Result<Claim, SendError> {
+        self.publish(); // the receiver may have to read what is staged before there is room
+        let mut claimed = None;
+        self.wait_until(deadline, |producer| {
+            claimed = producer.claim(len)?;
+            Ok(claimed.is_some())
+        })?;
+        Ok(claimed.expect("waited until it was"))
+    }
+
+    /// Waits until `ready`, which is asked again whenever the receiver may have got on.
+    fn wait_until(
+        &mut self,
+        deadline: Deadline,
+        mut ready: impl FnMut(&mut Producer<M>) -> Result<bool, Violation>,
+    ) -> Result<(), SendError> {
+        loop {
+            // Look for a while.
+            let mut looks = 0;
+            loop {
+                if ready(&mut self.producer).map_err(|violation| self.poison(violation))? {
+                    return Ok(());
+                }
+                if looks % LOOKS_PER_CHECK == 0 {
+                    if self.bell.is_hung_up() {
+                        return Err(self.receiver_gone());
+                    }
+                    if deadline.has_passed() {
+                        return Err(SendError::no_room(deadline));
+                    }
+                }
+                if self.strategy.spins_before_sleep().is_some_and(|spins| looks >= spins) {
+                    break;
+                }
+                looks = looks.wrapping_add(1);
+                spin_loop();
+            }
+            // Announce, look once more, sleep.
+            self.producer.announce(Intent::Sleep);
+            let looked = ready(&mut self.producer);
+            let heard = match looked {
+                Ok(false) => self.bell.wait(deadline),
+                _ => Ok(Heard::Ring),
+            };
+            self.producer.awake();
+            if looked.map_err(|violation| self.poison(violation))? {
+                return Ok(());
+            }
+            match heard.map_err(|source| OsError::new("read", &self.link, source))? {
+                Heard::Ring => {}
+                Heard::Silence => return Err(SendError::no_room(deadline)),
+                Heard::HangUp => return Err(self.receiver_gone()),
+            }
+        }
+    }
+
+    /// Begins to wait in a set: true if there is room for the longest message already.
+    pub(crate) fn arm(&mut self) -> bool {
+        if self.state != State::Open {
+            return true;
+        }
+        self.producer.announce(Intent::Arm);
+        // A violation is ready too: the send that follows reports it.
+        let ready = !matches!(self.producer.claim(self.longest), Ok(None));
+        if ready {
+            self.producer.awake();
+        }
+        ready
+    }
+
+    /// Ends waiting in a set.
+    pub(crate) fn disarm(&mut self) {
+        self.producer.awake();
+        self.bell.quiet();
+    }
+
+    #[cold]
+    fn refusal(&self, len: usize) -> SendError {
+        let link = self.link.clone();
+        match self.state {
+            State::Poisoned(what) => SendError::Violation { what, link },
+            State::ReceiverGone => SendError::PeerGone { link },
+            State::Open => SendError::TooLong { len, max: self.longest, link },
+        }
+    }
+
+    #[cold]
+    fn poison(&mut self, Violation(what): Violation) -> SendError {
+        self.state = State::Poisoned(what);
+        SendError::Violation { what, link: self.link.clone() }
+    }
+
+    #[cold]
+    fn receiver_gone(&mut self) -> SendError {
+        self.state = State::ReceiverGone;
+        SendError::PeerGone { link: self.link.clone() }
+    }
+}

@@ -1,0 +1,112 @@
+//! The memory of one ring in two mappings: the sender's, which holds the ring, and the receiver's.
+
+// Makes references to atomic words from the addresses of mappings.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use ipc_shm::Mapping;
+
+use crate::copy::{copy_in, copy_out};
+use crate::layout;
+use crate::protocol::memory::Memory;
+
+/// One ring over mapped memory, as one of its endpoints sees it.
+pub(crate) struct Mapped {
+    ring: NonNull<u8>,
+    capacity: u64,
+    head: NonNull<AtomicU64>,
+    sender_sleep: NonNull<AtomicU64>,
+    receiver_sleep: NonNull<AtomicU64>,
+    /// Keeps the pointers above valid.
+    _mappings: [Arc<Mapping>; 2],
+}
+
+// SAFETY: the pointers lead to memory that the mappings keep mapped wherever the value goes, and that
+// is accessed as atomic words, or by copies that allow for concurrent writers.
+unsafe impl Send for Mapped {}
+
+impl Mapped {
+    /// The ring in `sender`'s memory, which is writable here in the sender, with the receiver's words
+    /// in `receiver`'s. `capacity` is a power of two.
+    ///
+    /// # Panics
+    ///
+    /// If a mapping is too short for the layout.
+    pub(crate) fn new(sender: &Arc<Mapping>, receiver: &Arc<Mapping>, capacity: usize) -> Self {
+        assert!(capacity.is_power_of_two(), "checked at the handshake");
+        assert!(sender.len() >= layout::memory_len(capacity), "checked at the handshake");
+        let at = |mapping: &Mapping, offset| NonNull::from(mapping.atomic_u64(offset));
+        let ring = NonNull::new(sender.as_ptr().cast_mut()).expect("a mapping is not at 0");
+        Self {
+            // SAFETY: the ring begins within the mapping, as asserted above.
+            ring: unsafe { ring.add(layout::RING_OFFSET) },
+            capacity: capacity as u64,
+            head: at(receiver, layout::HEAD_OFFSET),
+            sender_sleep: at(sender, layout::SENDER_SLEEP_OFFSET),
+            receiver_sleep: at(receiver, layout::RECEIVER_SLEEP_OFFSET),
+            _mappings: [sender.clone(), receiver.clone()],
+        }
+    }
+
+    /// The address of a piece of the ring.
+    ///
+    /// # Panics
+    ///
+    /// If it is not wholly inside the ring.
+    #[inline]
+    pub(crate) fn piece(&self, offset: u64, len: usize) -> NonNull<u8> {
+        let end = offset.checked_add((len as u64).next_multiple_of(8));
+        assert!(offset % 8 == 0 && end.is_some_and(|end| end <= self.capacity));
+        // SAFETY: inside the ring, as asserted.
+        unsafe { self.ring.add(offset as usize) }
+    }
+}
+
+impl Memory for Mapped {
+    #[inline]
+    fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    #[inline]
+    fn word(&self, offset: u64) -> &AtomicU64 {
+        // SAFETY: aligned and inside the ring, as `piece` asserts; accessed as atomic words only.
+        unsafe { self.piece(offset, 8).cast().as_ref() }
+    }
+
+    #[inline]
+    fn write(&self, offset: u64, bytes: &[u8]) {
+        let target = self.piece(offset, bytes.len());
+        // SAFETY: inside the ring and a multiple of eight, as `piece` asserts; the sender's mapping
+        // is writable.
+        unsafe { copy_in(target.as_ptr(), bytes) };
+    }
+
+    #[inline]
+    fn read(&self, offset: u64, buffer: &mut [u8]) {
+        let source = self.piece(offset, buffer.len());
+        // SAFETY: inside the ring and a multiple of eight, as `piece` asserts.
+        unsafe { copy_out(buffer, source.as_ptr()) };
+    }
+
+    #[inline]
+    fn head(&self) -> &AtomicU64 {
+        // SAFETY: an aligned word of a mapping that `self` keeps.
+        unsafe { self.head.as_ref() }
+    }
+
+    #[inline]
+    fn sender_sleep(&self) -> &AtomicU64 {
+        // SAFETY: an aligned word of a mapping that `self` keeps.
+        unsafe { self.sender_sleep.as_ref() }
+    }
+
+    #[inline]
+    fn receiver_sleep(&self) -> &AtomicU64 {
+        // SAFETY: an aligned word of a mapping that `self` keeps.
+        unsafe { self.receiver_sleep.as_ref() }
+    }
+}

@@ -1,0 +1,128 @@
+//! The receiver's half of the protocol: look at the next record, read it, release it. Leaves out
+//! waiting.
+
+use ipc_core::sync::Ordering;
+
+use super::memory::Memory;
+use super::order::{announce, publish_then_look};
+use super::record::{self, HEADER_BYTES, Header, record_bytes};
+use super::sleep::{Episodes, Intent, wants_bell};
+use super::{Violation, longest_message};
+
+/// The receiver's own state. Nothing that it trusts lies in memory that the sender can write.
+#[derive(Debug)]
+pub(crate) struct Consumer<M> {
+    memory: M,
+    /// Bytes of the ring less one.
+    mask: u64,
+    /// Position of the next record to read. See [`super::producer::Producer`] for positions.
+    head: u64,
+    /// The head that the sender was told.
+    published: u64,
+    /// The sender's sleep word for which the bell was last rung.
+    rung_for: u64,
+    episodes: Episodes,
+}
+
+/// A committed message, still in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// Offset of its bytes.
+    pub(crate) offset: u64,
+    /// Its length in bytes.
+    pub(crate) len: usize,
+    urgent: bool,
+}
+
+impl<M: Memory> Consumer<M> {
+    /// The receiver of a ring whose positions begin at `start`.
+    pub(crate) fn new(memory: M, start: u64) -> Self {
+        let mask = memory.capacity() - 1;
+        Self {
+            memory,
+            mask,
+            head: start,
+            published: start,
+            rung_for: 0,
+            episodes: Episodes::default(),
+        }
+    }
+
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// The next message, if one is committed. It stays until [`release`](Self::release).
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Result<Option<Message>, Violation> {
+        let mut offset = self.head & self.mask;
+        let mut header = self.header(offset);
+        if header == Header::Wrap {
+            if offset == 0 {
+                // Followed, it would lead here again, for ever.
+                return Err(Violation("a wrap at the beginning of the ring"));
+            }
+            self.head = self.head.wrapping_add(self.mask + 1 - offset);
+            offset = 0;
+            header = self.header(offset);
+            if header == Header::Empty {
+                return Err(Violation("a wrap that leads to no message"));
+            }
+        }
+        match header {
+            Header::Empty => Ok(None),
+            Header::Message { len, urgent }
+                if len <= longest_message(self.mask + 1)
+                    && record_bytes(len) <= self.mask + 1 - offset =>
+            {
+                Ok(Some(Message { offset: offset + HEADER_BYTES, len, urgent }))
+            }
+            Header::Message { .. } => Err(Violation("a message longer than the ring allows")),
+            Header::Wrap => Err(Violation("a wrap at the beginning of the ring")),
+            Header::Invalid => Err(Violation("a header that no sender writes")),
+        }
+    }
+
+    #[inline]
+    fn header(&self, offset: u64) -> Header {
+        // pairs with the store in `Producer::publish`, which everything of the record comes before
+        record::decode(self.memory.word(offset).load(Ordering::Acquire))
+    }
+
+    /// Gives the room of the message that [`peek`](Self::peek) returned back to the sender, now or
+    /// with later ones. Tells whether the bell must be rung.
+    #[inline]
+    pub(crate) fn release(&mut self, message: Message) -> bool {
+        self.head = self.head.wrapping_add(record_bytes(message.len));
+        let unpublished = self.head.wrapping_sub(self.published);
+        // A sender waits only while more than half of the ring is taken (see `longest_message`), of
+        // which less than a quarter is what we owe: so there are always messages left to read, whose
+        // release will tell it. Until then its line stays with the core that writes it.
+        if unpublished <= self.mask >> 2 && !message.urgent {
+            return false;
+        }
+        self.publish()
+    }
+
+    #[cold]
+    fn publish(&mut self) -> bool {
+        self.published = self.head;
+        let sleep = publish_then_look(self.memory.head(), self.head, self.memory.sender_sleep());
+        if !wants_bell(sleep) || sleep == self.rung_for {
+            return false;
+        }
+        self.rung_for = sleep;
+        true
+    }
+
+    /// Tells the sender that the receiver will wait: look for a message once more, then sleep.
+    pub(crate) fn announce(&mut self, intent: Intent) {
+        announce(self.memory.receiver_sleep(), self.episodes.begin(intent));
+    }
+
+    /// Tells the sender that the receiver is awake.
+    pub(crate) fn awake(&mut self) {
+        // Relaxed: a late sight of it costs the peer one needless ring of the bell.
+        self.memory.receiver_sleep().store(self.episodes.end(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,185 @@
+//! The sender's half of the protocol: claim room, write, stage, publish. Leaves out waiting.
+
+use ipc_core::sync::Ordering;
+
+use super::memory::Memory;
+use super::order::{announce, publish_then_look};
+use super::record::{self, HEADER_BYTES, record_bytes};
+use super::sleep::{Episodes, Intent, wants_bell};
+use super::{Violation, longest_message};
+
+/// The sender's own state. Nothing that it trusts lies in memory that the receiver can write.
+#[derive(Debug)]
+pub(crate) struct Producer<M> {
+    memory: M,
+    /// Bytes of the ring less one, for reducing positions to offsets.
+    mask: u64,
+    /// Position of the next record. Positions count bytes since the link began, wrap at 2⁶⁴, and are
+    /// multiples of eight.
+    tail: u64,
+    /// The receiver's head when last seen: `tail - head` is at most the capacity.
+    head: u64,
+    /// The first word of what is written but not published: its offset and value.
+    staged: Option<(u64, u64)>,
+    /// Whether the receiver said at the handshake that it may ever sleep.
+    receiver_may_sleep: bool,
+    /// The receiver's sleep word for which the bell was last rung.
+    rung_for: u64,
+    episodes: Episodes,
+}
+
+/// Whether the receiver must be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ring {
+    /// It is awake.
+    NotNeeded,
+    /// It sleeps.
+    Now,
+    /// It slept when the bell was rung for it, and has not been seen awake since.
+    AlreadyRung,
+}
+
+/// Room for one record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    /// Offset of the record's header.
+    offset: u64,
+    /// Its position.
+    position: u64,
+}
+
+impl Claim {
+    /// Offset of the message.
+    pub(crate) fn message_offset(&self) -> u64 {
+        self.offset + HEADER_BYTES
+    }
+}
+
+impl<M: Memory> Producer<M> {
+    /// The sender of a ring whose positions begin at `start`, a multiple of eight; the ring's words
+    /// there are zero.
+    pub(crate) fn new(memory: M, start: u64, receiver_may_sleep: bool) -> Self {
+        let mask = memory.capacity() - 1;
+        Self {
+            memory,
+            mask,
+            tail: start,
+            head: start,
+            staged: None,
+            receiver_may_sleep,
+            rung_for: 0,
+            episodes: Episodes::default(),
+        }
+    }
+
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Position after everything that was staged or published.
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// Claims room for a message of `len` bytes, at most [`longest_message`]. `None` if there is none
+    /// now. A claim costs nothing to forget.
+    #[inline]
+    pub(crate) fn claim(&mut self, len: usize) -> Result<Option<Claim>, Violation> {
+        debug_assert!(len <= longest_message(self.mask + 1));
+        let offset = self.tail & self.mask;
+        let to_end = self.mask + 1 - offset;
+        let bytes = record_bytes(len);
+        // A record lies in one piece: if the rest of the ring is too short, it is skipped.
+        let skipped = if bytes > to_end { to_end } else { 0 };
+        // The word behind the record is cleared with it, so it must be free too.
+        let needed = skipped + bytes + HEADER_BYTES;
+        if needed > self.free() {
+            self.refresh_head()?;
+            if needed > self.free() {
+                return Ok(None);
+            }
+        }
+        let position = self.tail.wrapping_add(skipped);
+        Ok(Some(Claim { offset: position & self.mask, position }))
+    }
+
+    fn free(&self) -> u64 {
+        self.mask + 1 - self.tail.wrapping_sub(self.head)
+    }
+
+    #[cold]
+    fn refresh_head(&mut self) -> Result<(), Violation> {
+        // pairs with the SeqCst store in `Consumer::publish`: the receiver's reads of the records
+        // before its head come before our writes over them
+        let head = self.memory.head().load(Ordering::Acquire);
+        // Loaded once. It may only move on from where it was, to at most our tail.
+        let in_use = self.tail.wrapping_sub(head);
+        if in_use > self.tail.wrapping_sub(self.head) || head % 8 != 0 {
+            return Err(Violation("the receiver's position is not one that it can have reached"));
+        }
+        self.head = head;
+        Ok(())
+    }
+
+    /// Whether the receiver has taken everything before `position`.
+    pub(crate) fn is_taken(&mut self, position: u64) -> Result<bool, Violation> {
+        self.refresh_head()?;
+        let outstanding = self.tail.wrapping_sub(position);
+        Ok(self.tail.wrapping_sub(self.head) <= outstanding)
+    }
+
+    /// Finishes the record of `claim` with a message of `len` bytes, which were written at its
+    /// [`message_offset`](Claim::message_offset). The receiver sees it after [`publish`](Self::publish).
+    #[inline]
+    pub(crate) fn stage(&mut self, claim: Claim, len: usize, urgent: bool) {
+        let next = claim.position.wrapping_add(record_bytes(len));
+        // What lies there is an old message, which must not be taken for a header. Relaxed here and
+        // below: the store in `publish` orders everything staged before it.
+        self.memory.word(next & self.mask).store(record::EMPTY, Ordering::Relaxed);
+        let header = record::message(len, urgent);
+        let first = if claim.position == self.tail {
+            (claim.offset, header)
+        } else {
+            self.memory.word(claim.offset).store(header, Ordering::Relaxed);
+            (self.tail & self.mask, record::WRAP)
+        };
+        if self.staged.is_none() {
+            self.staged = Some(first);
+        } else {
+            self.memory.word(first.0).store(first.1, Ordering::Relaxed);
+        }
+        self.tail = next;
+    }
+
+    /// Makes everything staged visible to the receiver, in one store.
+    #[inline]
+    pub(crate) fn publish(&mut self) -> Ring {
+        let Some((offset, value)) = self.staged.take() else { return Ring::NotNeeded };
+        let word = self.memory.word(offset);
+        if !self.receiver_may_sleep {
+            // pairs with the Acquire load in `Consumer::peek`: the record's other words come first
+            word.store(value, Ordering::Release);
+            return Ring::NotNeeded;
+        }
+        let sleep = publish_then_look(word, value, self.memory.receiver_sleep());
+        if !wants_bell(sleep) {
+            Ring::NotNeeded
+        } else if sleep == self.rung_for {
+            Ring::AlreadyRung
+        } else {
+            self.rung_for = sleep;
+            Ring::Now
+        }
+    }
+
+    /// Tells the receiver that the sender will wait for room: look for it once more, then sleep.
+    pub(crate) fn announce(&mut self, intent: Intent) {
+        announce(self.memory.sender_sleep(), self.episodes.begin(intent));
+    }
+
+    /// Tells the receiver that the sender is awake.
+    pub(crate) fn awake(&mut self) {
+        // Relaxed: a late sight of it costs the peer one needless ring of the bell.
+        self.memory.sender_sleep().store(self.episodes.end(), Ordering::Relaxed);
+    }
+}
