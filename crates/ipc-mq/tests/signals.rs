@@ -1,0 +1,122 @@
+//! A signal whose handler does not restart system calls neither ends nor lengthens a wait.
+#![allow(unsafe_code)] // installs a signal handler
+
+mod common;
+
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use common::TestQueue;
+use ipc_core::{Deadline, Name, Receiver, RecvError, SendError, Sender};
+use ipc_mq::posix::{QueueReceiver, QueueSender};
+use ipc_testing::{Host, between_processes, process::wait_until_parked};
+use rustix::process::{Pid, Signal};
+
+static CAUGHT: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count(_signal: libc::c_int) {
+    CAUGHT.fetch_add(1, Ordering::Relaxed); // only its own thread reads it
+}
+
+/// Has SIGUSR1 interrupt system calls (`EINTR`) from now on.
+fn interrupt_on_sigusr1() {
+    let handler: extern "C" fn(libc::c_int) = count;
+    // SAFETY: a sigaction holds integers and pointers that may be null; zero is a value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as libc::sighandler_t; // and no SA_RESTART among the flags
+    // SAFETY: the handler does nothing but an atomic addition, which is async-signal-safe.
+    let result = unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, ptr::null_mut()) };
+    assert_eq!(result, 0);
+}
+
+/// In the guest: interrupts the host where it waits, several times.
+fn interrupt(host: &Host) {
+    let pid = i32::try_from(host.pid()).ok().and_then(Pid::from_raw).expect("the host's pid");
+    for _ in 0..20 {
+        wait_until_parked(host.pid());
+        rustix::process::kill_process(pid, Signal::USR1).expect("the host is there");
+    }
+    wait_until_parked(host.pid());
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn interrupted_waits_go_on_until_there_is_a_message_or_room() {
+    between_processes!(
+        |guest| {
+            interrupt_on_sigusr1();
+            let queue = TestQueue::new();
+            let mut options = queue.options();
+            options.capacity_messages(1);
+            let mut receiver = options.open_receiver(&queue.name).expect("created");
+            guest.tell(queue.name.as_str());
+            for deadline in [Deadline::Never, Deadline::after(LONG)] {
+                guest.tell("receiving");
+                assert_eq!(receiver.recv_deadline(&mut [0; 64], deadline).expect("goes on").len, 4);
+            }
+            let mut sender = QueueSender::open(&queue.name).expect("opened");
+            sender.try_send(b"fills it").expect("there is room");
+            for deadline in [Deadline::Never, Deadline::after(LONG)] {
+                guest.tell("sending");
+                sender.send_deadline(b"more", deadline).expect("goes on");
+            }
+            guest.finish();
+            assert!(CAUGHT.load(Ordering::Relaxed) > 0, "no signal came, nothing is proven");
+        },
+        |host| {
+            let name = Name::new(&host.hear()).expect("a valid name");
+            let mut sender = QueueSender::open(&name).expect("opened");
+            let mut receiver = QueueReceiver::open(&name).expect("opened");
+            for _ in 0..2 {
+                assert_eq!(host.hear(), "receiving");
+                interrupt(host);
+                sender.try_send(b"come").expect("it was empty");
+            }
+            for _ in 0..2 {
+                assert_eq!(host.hear(), "sending");
+                interrupt(host);
+                receiver.try_recv(&mut [0; 64]).expect("it was full");
+            }
+        },
+    );
+}
+
+#[test]
+fn interrupted_waits_end_at_their_deadline_and_not_before() {
+    between_processes!(
+        |guest| {
+            interrupt_on_sigusr1();
+            let queue = TestQueue::new();
+            let mut receiver = queue.options().open_receiver(&queue.name).expect("created");
+            let mut sender = QueueSender::open(&queue.name).expect("opened");
+            let timeout = Duration::from_millis(100);
+            guest.tell("go");
+
+            let start = Instant::now();
+            let result = receiver.recv_timeout(&mut [0; 64], timeout);
+            assert!(matches!(result, Err(RecvError::TimedOut)), "{result:?}");
+            assert!(start.elapsed() >= timeout);
+
+            for _ in 0..4 {
+                sender.try_send(b"fills it").expect("there is room");
+            }
+            let start = Instant::now();
+            let result = sender.send_timeout(b"more", timeout);
+            assert!(matches!(result, Err(SendError::TimedOut)), "{result:?}");
+            assert!(start.elapsed() >= timeout);
+            assert!(CAUGHT.load(Ordering::Relaxed) > 0, "no signal came, nothing is proven");
+            guest.kill();
+        },
+        |host| {
+            assert_eq!(host.hear(), "go");
+            let pid = i32::try_from(host.pid()).ok().and_then(Pid::from_raw).expect("its pid");
+            // A signal at every moment, until the host has what it wants and kills us.
+            loop {
+                rustix::process::kill_process(pid, Signal::USR1).expect("the host is there");
+                std::thread::yield_now();
+            }
+        },
+    );
+}
