@@ -91,7 +91,9 @@ pub(crate) fn run(
         if is_host {
             let mut other = Guest::start_command(part(test, "guest", key)).expect("a guest");
             host(&mut other);
-            other.finish_unless_waited_for();
+            if !other.was_waited_for() {
+                other.finish();
+            }
         } else {
             guest(&mut starter);
         }

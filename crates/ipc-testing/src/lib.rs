@@ -1,6 +1,7 @@
 //! A conformance suite for transports over the `ipc-core` traits, run between two real processes.
 
 mod between;
+mod conformance;
 pub mod process;
 mod scope;
 mod transport;
@@ -9,6 +10,7 @@ mod watchdog;
 #[doc(hidden)]
 pub use between::__test_path;
 pub use between::{Failure, TIMEOUT, between_processes};
+pub use conformance::{CASES, Case, check_case, run_case};
 pub use process::{Guest, Host};
 pub use scope::Scope;
 pub use transport::{Invitation, Pending, Transport};

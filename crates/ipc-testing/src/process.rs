@@ -180,12 +180,9 @@ impl Guest {
         assert!(status.success(), "guest {} ended badly: {status}", self.pid());
     }
 
-    /// [`finish`](Self::finish), unless the host knows already how the guest ended.
-    #[track_caller]
-    pub(crate) fn finish_unless_waited_for(&mut self) {
-        if self.status.is_none() {
-            self.finish();
-        }
+    /// Whether the host knows already how the guest ended.
+    pub(crate) fn was_waited_for(&self) -> bool {
+        self.status.is_some()
     }
 
     #[track_caller]

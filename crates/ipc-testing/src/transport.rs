@@ -99,6 +99,11 @@ impl<E: 'static> Pending<E> {
         Self::new(move |_| Ok(end))
     }
 
+    /// The same end inside something else: a wrapper, or a box.
+    pub fn map<F: 'static>(self, wrap: impl FnOnce(E) -> F + 'static) -> Pending<F> {
+        Pending::new(move |guest_pid| self.complete(guest_pid).map(wrap))
+    }
+
     /// Makes the host's end whole, for the guest of process id `guest_pid`.
     ///
     /// # Errors

@@ -1,0 +1,162 @@
+//! Plays a script: makes the link, hands each side its end, and looks afterwards whether anything was
+//! left behind. Every case is checked for that, not only the one that is named so.
+
+use ipc_core::{LinkProperties, OpenError, Receiver, Sender};
+
+use super::footprint::{Footprint, assert_no_residue};
+use super::script::{GuestPart, Play, Script, Take};
+use super::side::{BothSides, Partner, Side};
+use crate::{Guest, Host, Invitation, Pending, Scope, Transport};
+
+/// Plays the host's side of a take.
+pub(super) fn play_host(
+    transport: &dyn AnyTransport,
+    script: &Script,
+    take: Take,
+    guest: &mut Guest,
+) {
+    let before = Footprint::of_this_process();
+    let scope = Scope::new();
+    match script.play {
+        Play::OneLink { sender, .. } if take.guest_part == GuestPart::Receiver => {
+            let end = host_sender(transport, &scope, guest);
+            let link = agree(Partner::Guest(guest), end.properties(), &before);
+            let mut side = Side::new(end, link, Partner::Guest(guest), take.variant);
+            sender(&mut side);
+            side.partner.part();
+        }
+        Play::OneLink { receiver, .. } => {
+            let end = host_receiver(transport, &scope, guest);
+            let link = agree(Partner::Guest(guest), end.properties(), &before);
+            let mut side = Side::new(end, link, Partner::Guest(guest), take.variant);
+            receiver(&mut side);
+            side.partner.part();
+        }
+        Play::TwoLinks { host: play, .. } => {
+            let sender = host_sender(transport, &scope, guest);
+            let receiver = host_receiver(transport, &scope, guest);
+            let link = agree(Partner::Guest(guest), sender.properties(), &before);
+            let partner = Partner::Guest(guest);
+            let mut sides = BothSides { sender, receiver, partner, link };
+            play(&mut sides);
+            sides.partner.part();
+        }
+    }
+    if !guest.was_waited_for() {
+        guest.finish();
+    }
+    let (prefix, directory) = (scope.prefix().to_owned(), scope.path(""));
+    drop(scope);
+    before.assert_unchanged();
+    assert_no_residue(&prefix, &directory, &[std::process::id(), guest.pid()]);
+}
+
+/// Plays the guest's side of a take.
+pub(super) fn play_guest(
+    transport: &dyn AnyTransport,
+    script: &Script,
+    take: Take,
+    host: &mut Host,
+) {
+    let before = Footprint::of_this_process();
+    match script.play {
+        Play::OneLink { receiver, .. } if take.guest_part == GuestPart::Receiver => {
+            let end = transport.join_as_receiver(host.invitation()).expect("joins as receiver");
+            let link = agree(Partner::Host(host), end.properties(), &before);
+            let mut side = Side::new(end, link, Partner::Host(host), take.variant);
+            receiver(&mut side);
+            side.partner.part();
+        }
+        Play::OneLink { sender, .. } => {
+            let end = transport.join_as_sender(host.invitation()).expect("joins as sender");
+            let link = agree(Partner::Host(host), end.properties(), &before);
+            let mut side = Side::new(end, link, Partner::Host(host), take.variant);
+            sender(&mut side);
+            side.partner.part();
+        }
+        Play::TwoLinks { guest: play, .. } => {
+            let receiver =
+                transport.join_as_receiver(host.invitation()).expect("joins as receiver");
+            let sender = transport.join_as_sender(host.invitation()).expect("joins as sender");
+            let link = agree(Partner::Host(host), sender.properties(), &before);
+            let mut sides = BothSides { sender, receiver, partner: Partner::Host(host), link };
+            play(&mut sides);
+            sides.partner.part();
+        }
+    }
+    before.assert_unchanged();
+}
+
+fn host_sender(transport: &dyn AnyTransport, scope: &Scope, guest: &mut Guest) -> Box<dyn Sender> {
+    let (invitation, pending) = transport.invite_receiver(scope).expect("invites a receiver");
+    guest.invite(invitation);
+    pending.complete(guest.pid()).expect("completes the sender")
+}
+
+fn host_receiver(
+    transport: &dyn AnyTransport,
+    scope: &Scope,
+    guest: &mut Guest,
+) -> Box<dyn Receiver> {
+    let (invitation, pending) = transport.invite_sender(scope).expect("invites a sender");
+    guest.invite(invitation);
+    pending.complete(guest.pid()).expect("completes the receiver")
+}
+
+/// Both sides of every case begin with the same description of the link, and without having got a
+/// thread or a signal handler that they did not ask for.
+fn agree(mut partner: Partner<'_>, link: LinkProperties, before: &Footprint) -> LinkProperties {
+    before.assert_nothing_installed();
+    let ours = describe(&link);
+    partner.tell(&ours);
+    let theirs = partner.hear();
+    assert_eq!(ours, theirs, "the two ends describe the link differently");
+    link
+}
+
+/// The properties as text, without the capacity: the kernel may count it differently at each end.
+fn describe(link: &LinkProperties) -> String {
+    let rows = link.rows().into_iter().filter(|(question, _)| *question != "capacity");
+    rows.map(|(question, answer)| format!("{question}: {answer}")).collect::<Vec<_>>().join("\n")
+}
+
+/// A [`Transport`] whose endpoints are trait objects: the cases are compiled once for all transports,
+/// and prove on the way that objects do.
+pub(super) trait AnyTransport {
+    fn invite_receiver(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<Box<dyn Sender>>), OpenError>;
+    fn invite_sender(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<Box<dyn Receiver>>), OpenError>;
+    fn join_as_receiver(&self, invitation: Invitation) -> Result<Box<dyn Receiver>, OpenError>;
+    fn join_as_sender(&self, invitation: Invitation) -> Result<Box<dyn Sender>, OpenError>;
+}
+
+impl<T: Transport> AnyTransport for T {
+    fn invite_receiver(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<Box<dyn Sender>>), OpenError> {
+        let (invitation, pending) = Transport::invite_receiver(self, scope)?;
+        Ok((invitation, pending.map(|end| Box::new(end) as Box<dyn Sender>)))
+    }
+
+    fn invite_sender(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<Box<dyn Receiver>>), OpenError> {
+        let (invitation, pending) = Transport::invite_sender(self, scope)?;
+        Ok((invitation, pending.map(|end| Box::new(end) as Box<dyn Receiver>)))
+    }
+
+    fn join_as_receiver(&self, invitation: Invitation) -> Result<Box<dyn Receiver>, OpenError> {
+        Ok(Box::new(Transport::join_as_receiver(self, invitation)?))
+    }
+
+    fn join_as_sender(&self, invitation: Invitation) -> Result<Box<dyn Sender>, OpenError> {
+        Ok(Box::new(Transport::join_as_sender(self, invitation)?))
+    }
+}
