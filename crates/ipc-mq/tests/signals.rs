@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 use common::TestQueue;
 use ipc_core::{Deadline, Name, Receiver, RecvError, SendError, Sender};
 use ipc_mq::posix::{QueueReceiver, QueueSender};
-use ipc_testing::{Host, between_processes, process::wait_until_parked};
-use rustix::process::{Pid, Signal};
+use ipc_testing::{Guest, Host, between_processes, process::wait_until_parked};
 
 static CAUGHT: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn count(_signal: libc::c_int) {
-    CAUGHT.fetch_add(1, Ordering::Relaxed); // only its own thread reads it
+    CAUGHT.fetch_add(1, Ordering::Relaxed); // it is read by the thread that adds
 }
 
 /// Has SIGUSR1 interrupt system calls (`EINTR`) from now on.
@@ -30,14 +29,38 @@ fn interrupt_on_sigusr1() {
     assert_eq!(result, 0);
 }
 
-/// In the guest: interrupts the host where it waits, several times.
-fn interrupt(host: &Host) {
-    let pid = i32::try_from(host.pid()).ok().and_then(Pid::from_raw).expect("the host's pid");
-    for _ in 0..20 {
-        wait_until_parked(host.pid());
-        rustix::process::kill_process(pid, Signal::USR1).expect("the host is there");
+/// The thread of the host that waits: a signal to the process could go to another.
+struct Waiter {
+    pid: u32,
+    tid: i32,
+}
+
+impl Waiter {
+    /// In the host: tells the guest which thread this is.
+    fn introduce(guest: &mut Guest) {
+        guest.tell(&rustix::thread::gettid().as_raw_nonzero().to_string());
     }
-    wait_until_parked(host.pid());
+
+    /// In the guest: what the host told.
+    fn meet(host: &mut Host) -> Self {
+        Self { pid: host.pid(), tid: host.hear().parse().expect("a thread id") }
+    }
+
+    fn signal(&self) {
+        let pid = libc::pid_t::try_from(self.pid).expect("a process id");
+        // SAFETY: the call takes numbers only.
+        let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, self.tid, libc::SIGUSR1) };
+        assert_eq!(result, 0, "the host is there");
+    }
+
+    /// Interrupts it where it waits, several times.
+    fn interrupt(&self) {
+        for _ in 0..20 {
+            wait_until_parked(self.pid);
+            self.signal();
+        }
+        wait_until_parked(self.pid);
+    }
 }
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -52,6 +75,7 @@ fn interrupted_waits_go_on_until_there_is_a_message_or_room() {
             options.capacity_messages(1);
             let mut receiver = options.open_receiver(&queue.name).expect("created");
             guest.tell(queue.name.as_str());
+            Waiter::introduce(guest);
             for deadline in [Deadline::Never, Deadline::after(LONG)] {
                 guest.tell("receiving");
                 assert_eq!(receiver.recv_deadline(&mut [0; 64], deadline).expect("goes on").len, 4);
@@ -69,14 +93,15 @@ fn interrupted_waits_go_on_until_there_is_a_message_or_room() {
             let name = Name::new(&host.hear()).expect("a valid name");
             let mut sender = QueueSender::open(&name).expect("opened");
             let mut receiver = QueueReceiver::open(&name).expect("opened");
+            let waiter = Waiter::meet(host);
             for _ in 0..2 {
                 assert_eq!(host.hear(), "receiving");
-                interrupt(host);
+                waiter.interrupt();
                 sender.try_send(b"come").expect("it was empty");
             }
             for _ in 0..2 {
                 assert_eq!(host.hear(), "sending");
-                interrupt(host);
+                waiter.interrupt();
                 receiver.try_recv(&mut [0; 64]).expect("it was full");
             }
         },
@@ -92,7 +117,7 @@ fn interrupted_waits_end_at_their_deadline_and_not_before() {
             let mut receiver = queue.options().open_receiver(&queue.name).expect("created");
             let mut sender = QueueSender::open(&queue.name).expect("opened");
             let timeout = Duration::from_millis(100);
-            guest.tell("go");
+            Waiter::introduce(guest);
 
             let start = Instant::now();
             let result = receiver.recv_timeout(&mut [0; 64], timeout);
@@ -110,11 +135,10 @@ fn interrupted_waits_end_at_their_deadline_and_not_before() {
             guest.kill();
         },
         |host| {
-            assert_eq!(host.hear(), "go");
-            let pid = i32::try_from(host.pid()).ok().and_then(Pid::from_raw).expect("its pid");
+            let waiter = Waiter::meet(host);
             // A signal at every moment, until the host has what it wants and kills us.
             loop {
-                rustix::process::kill_process(pid, Signal::USR1).expect("the host is there");
+                waiter.signal();
                 std::thread::yield_now();
             }
         },

@@ -1,0 +1,109 @@
+//! Messages to and from a program that is not ours, in C.
+//!
+//! It takes a C compiler. Where there is none, the tests say so and pass; with the environment variable
+//! `IPC_TEST_COUNTERPARTS=require` they fail.
+
+mod common;
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::TestQueue;
+use ipc_core::{Deadline, Receiver, Sender};
+use ipc_mq::posix::{OpenOptions, QueueReceiver, QueueSender};
+use tempfile::TempDir;
+
+/// The C program, compiled; removed when this is dropped.
+struct Counterpart {
+    _directory: TempDir,
+    program: PathBuf,
+}
+
+impl Counterpart {
+    /// Compiles it; `None` if there is no compiler and none is required.
+    fn compile() -> Option<Self> {
+        let directory = TempDir::with_prefix("ipc-test.").expect("a temporary directory");
+        let program = directory.path().join("queue");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/counterparts/queue.c");
+        let mut compiler = Command::new("cc");
+        // -lrt: where queues live before glibc 2.34.
+        compiler.args(["-Wall", "-Werror", "-o"]).arg(&program).arg(source).arg("-lrt");
+        match compiler.output() {
+            Ok(output) => {
+                let errors = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "cc failed:\n{errors}");
+                Some(Self { _directory: directory, program })
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let required = std::env::var("IPC_TEST_COUNTERPARTS").is_ok_and(|v| v == "require");
+                assert!(!required, "needs cc (Debian package gcc)");
+                eprintln!("skipped: needs cc (Debian package gcc)");
+                None
+            }
+            Err(error) => panic!("cc: {error}"),
+        }
+    }
+
+    fn command(&self, verb: &str, queue: &TestQueue) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(verb).arg(format!("/{}", queue.name));
+        command
+    }
+}
+
+/// What the program printed.
+#[track_caller]
+fn printed(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", output.status);
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+#[test]
+fn a_c_program_receives_what_we_send() {
+    let Some(counterpart) = Counterpart::compile() else { return };
+    let queue = TestQueue::new();
+    let mut sender = queue.options().open_sender(&queue.name).expect("created");
+    // It waits for the first message before there is one, or not: both are right.
+    let mut receive = counterpart.command("receive", &queue);
+    let receive = receive.arg("3").stdout(Stdio::piped()).spawn().expect("started");
+    sender.send_priority(b"from Rust", 5, Deadline::Never).expect("sent");
+    sender.send_priority(b"", 5, Deadline::Never).expect("sent");
+    sender.send_priority(b"last", 0, Deadline::Never).expect("sent");
+    let output = receive.wait_with_output().expect("ended");
+    assert_eq!(printed(&output), "5 from Rust\n5 \n0 last\n");
+}
+
+#[test]
+fn we_receive_what_a_c_program_sends() {
+    let Some(counterpart) = Counterpart::compile() else { return };
+    let queue = TestQueue::new();
+    let mut receiver = queue.options().open_receiver(&queue.name).expect("created");
+    for (priority, texts) in [("1", ["one", "two"]), ("9", ["urgent", ""])] {
+        let mut send = counterpart.command("send", &queue);
+        printed(&send.arg(priority).args(texts).output().expect("started"));
+    }
+    let mut buffer = [0; 64];
+    for (priority, text) in [(9, "urgent"), (9, ""), (1, "one"), (1, "two")] {
+        let received = receiver.try_recv(&mut buffer).expect("it was sent");
+        assert_eq!((received.priority, &buffer[..received.len]), (priority, text.as_bytes()));
+    }
+}
+
+#[test]
+fn a_queue_that_a_c_program_made_is_ours_to_use() {
+    let Some(counterpart) = Counterpart::compile() else { return };
+    let queue = TestQueue::new();
+    printed(&counterpart.command("create", &queue).args(["3", "17"]).output().expect("started"));
+    let mut sender = QueueSender::open(&queue.name).expect("it is there");
+    let mut receiver = OpenOptions::new()
+        .capacity_messages(3)
+        .max_message_bytes(17)
+        .open_receiver(&queue.name)
+        .expect("as stated");
+    sender.try_send(b"seventeen letters").expect("there is room");
+    assert_eq!(receiver.try_recv(&mut [0; 17]).expect("it is there").len, 17);
+    drop(receiver);
+    QueueReceiver::open(&queue.name).expect("it stays");
+}
