@@ -8,12 +8,13 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
-use std::io::{self, IoSliceMut};
+use std::io::IoSliceMut;
 use std::mem::{MaybeUninit, size_of};
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use ipc_core::{Evidence, ProcessPeer};
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
 /// The most descriptors that one message carries (`SCM_MAX_FD`).
@@ -56,7 +57,7 @@ pub(crate) fn recvmsg(
     parts: &mut [IoSliceMut<'_>],
     max_descriptors: usize,
     flags: RecvFlags,
-) -> io::Result<Message> {
+) -> Result<Message, Errno> {
     if max_descriptors == 0 {
         let mut control = [0u64; CONTROL_LEN_PLAIN / 8];
         return recvmsg_into(socket, parts, &mut control, flags);
@@ -71,7 +72,7 @@ fn recvmsg_into(
     parts: &mut [IoSliceMut<'_>],
     control: &mut [u64],
     flags: RecvFlags,
-) -> io::Result<Message> {
+) -> Result<Message, Errno> {
     let header = MaybeUninit::<libc::msghdr>::zeroed();
     // SAFETY: null pointers and zero lengths are a valid, empty header.
     let mut header = unsafe { header.assume_init() };
@@ -83,7 +84,7 @@ fn recvmsg_into(
     // SAFETY: the header points at buffers that are borrowed mutably until the call returns, with
     // their true lengths; the control buffer is aligned for cmsghdr (8 bytes).
     let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, flags) };
-    let len = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    let len = usize::try_from(received).map_err(|_| last_errno())?;
     let mut message = Message {
         len,
         truncated: header.msg_flags & libc::MSG_TRUNC != 0,
@@ -142,27 +143,31 @@ fn take_descriptor(data: *const u8, index: usize) -> OwnedFd {
 }
 
 /// `SO_PEERCRED`.
-pub(crate) fn socket_peercred(socket: BorrowedFd<'_>) -> io::Result<ProcessPeer> {
+pub(crate) fn socket_peercred(socket: BorrowedFd<'_>) -> Result<ProcessPeer, Errno> {
     let empty = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
     socket_option(socket, libc::SO_PEERCRED, empty).map(process_peer)
 }
 
 /// `SO_PEERPIDFD` (Linux 6.5). The kernel makes it close-on-exec.
-pub(crate) fn socket_peerpidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(crate) fn socket_peerpidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let number: c_int = socket_option(socket, libc::SO_PEERPIDFD, -1)?;
     // SAFETY: the call succeeded, so the kernel made this descriptor for us and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Reads an option of `SOL_SOCKET`. `T` is a C type any bytes of which are a value.
-fn socket_option<T: Copy>(socket: BorrowedFd<'_>, option: c_int, mut value: T) -> io::Result<T> {
+fn socket_option<T: Copy>(socket: BorrowedFd<'_>, option: c_int, mut value: T) -> Result<T, Errno> {
     let mut len = size_of::<T>() as libc::socklen_t;
     let pointer = (&raw mut value).cast();
     // SAFETY: the kernel writes at most `len` bytes to `value`.
     let result = unsafe {
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, pointer, &mut len)
     };
-    if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+    if result == 0 { Ok(value) } else { Err(last_errno()) }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 fn process_peer(credentials: libc::ucred) -> ProcessPeer {

@@ -9,11 +9,11 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use ipc_core::{Deadline, Interest, Liveness, PeerId, ProcessPeer, poll};
+use ipc_core::{Deadline, Interest, Liveness, PeerId, ProcessPeer};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
 
-use crate::control;
+use crate::{attempt, control};
 
 /// The most descriptors that one message carries: the kernel's `SCM_MAX_FD`.
 pub const MAX_DESCRIPTORS: usize = control::SCM_MAX_FD;
@@ -52,11 +52,11 @@ pub fn send_with_descriptors(
         let pushed = ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
         debug_assert!(pushed, "there is room for the most that may come");
     }
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let parts = [IoSlice::new(bytes)];
-    until_ready(socket, Interest::Writable, deadline, || {
-        Ok(rustix::net::sendmsg(socket, &parts, &mut ancillary, flags)?)
-    })
+    let sent = attempt::until(socket, Interest::Writable, deadline, |may_block| {
+        rustix::net::sendmsg(socket, &parts, &mut ancillary, attempt::send_flags(may_block))
+    });
+    in_time(sent, deadline)
 }
 
 /// What one receive with descriptors brought.
@@ -89,10 +89,11 @@ pub fn recv_with_descriptors(
     max_descriptors: usize,
     deadline: Deadline,
 ) -> io::Result<Arrival> {
-    let message = until_ready(socket, Interest::Readable, deadline, || {
+    let message = attempt::until(socket, Interest::Readable, deadline, |may_block| {
         let mut parts = [IoSliceMut::new(buffer)];
-        control::recvmsg(socket, &mut parts, max_descriptors, RecvFlags::DONTWAIT)
-    })?;
+        control::recvmsg(socket, &mut parts, max_descriptors, attempt::recv_flags(may_block))
+    });
+    let message = in_time(message, deadline)?;
     let invalid = |what: String| Err(io::Error::new(io::ErrorKind::InvalidData, what));
     if message.control_truncated || message.descriptors.len() > max_descriptors {
         return invalid(format!(
@@ -130,7 +131,7 @@ pub fn pass_credentials(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 /// Those of `getsockopt(2)`. A socket without a peer gives no error, but no process id and user
 /// `u32::MAX`.
 pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<ProcessPeer> {
-    control::socket_peercred(socket)
+    Ok(control::socket_peercred(socket)?)
 }
 
 /// A watch on the process that [`peer_credentials`] names, free of any race with reused process ids
@@ -143,35 +144,16 @@ pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<ProcessPeer> {
 pub fn peer_liveness(socket: BorrowedFd<'_>) -> io::Result<Option<Liveness>> {
     match control::socket_peerpidfd(socket) {
         Ok(pidfd) => Ok(Some(Liveness::of_pidfd(pidfd))),
-        Err(error) if is(&error, Errno::NOPROTOOPT) => Ok(None),
-        Err(error) => Err(error),
+        Err(Errno::NOPROTOOPT) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }
 
-/// Calls `operation`, which does not block, until it does something else than find the socket not
-/// ready, at most until `deadline`.
-fn until_ready<T>(
-    socket: BorrowedFd<'_>,
-    interest: Interest,
-    deadline: Deadline,
-    mut operation: impl FnMut() -> io::Result<T>,
-) -> io::Result<T> {
-    loop {
-        match operation() {
-            Err(error) if is(&error, Errno::INTR) => {}
-            Err(error) if is(&error, Errno::AGAIN) => {
-                if deadline == Deadline::Now {
-                    return Err(error);
-                }
-                if !poll::wait_ready(socket, interest, deadline)? {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-            }
-            other => return other,
-        }
+/// The operations above as errors of the standard library.
+fn in_time<T>(outcome: Result<Option<T>, Errno>, deadline: Deadline) -> io::Result<T> {
+    match outcome? {
+        Some(value) => Ok(value),
+        None if deadline == Deadline::Now => Err(Errno::AGAIN.into()),
+        None => Err(io::ErrorKind::TimedOut.into()),
     }
-}
-
-fn is(error: &io::Error, errno: Errno) -> bool {
-    error.raw_os_error() == Some(errno.raw_os_error())
 }

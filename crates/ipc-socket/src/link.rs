@@ -1,0 +1,133 @@
+//! What the endpoints know about their links: the properties of each kind of socket, and how errors of
+//! the system become errors of the link.
+
+use std::os::fd::BorrowedFd;
+
+use ipc_core::{
+    Boundaries, Buffering, Capacity, Carrier, Count, DeathNotice, Direction, Establishment,
+    Lifetime, LinkProperties, MessageLength, Naming, Order, OsError, PeerId, RecvError, Resource,
+    SendError, SenderIdentity, WhenFull,
+};
+use rustix::io::Errno;
+
+use crate::attempt;
+
+/// The kinds of socket that have message endpoints here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    UnixStream,
+    UnixSeqpacket,
+    UnixDatagram,
+    Tcp,
+    Udp,
+}
+
+/// What an endpoint knows about its link.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) kind: Kind,
+    pub(crate) resource: Resource,
+    pub(crate) establishment: Establishment,
+    /// The longest message, in bytes.
+    pub(crate) max_len: usize,
+    /// Who is at the other end of a connection, if the kernel said so when it was made.
+    pub(crate) peer: Option<PeerId>,
+    /// Whether each message comes with its sender's credentials.
+    pub(crate) has_credentials: bool,
+}
+
+impl Link {
+    /// The properties, `capacity` being that of the moment.
+    pub(crate) fn properties(&self, capacity: Capacity) -> LinkProperties {
+        let is_connection = matches!(self.kind, Kind::UnixStream | Kind::UnixSeqpacket | Kind::Tcp);
+        let is_unix = !matches!(self.kind, Kind::Tcp | Kind::Udp);
+        let is_framed = matches!(self.kind, Kind::UnixStream | Kind::Tcp);
+        LinkProperties {
+            mechanism: match self.kind {
+                Kind::UnixStream => "Unix stream socket",
+                Kind::UnixSeqpacket => "Unix seqpacket socket",
+                Kind::UnixDatagram => "Unix datagram socket",
+                Kind::Tcp => "TCP connection",
+                Kind::Udp => "UDP socket",
+            },
+            establishment: self.establishment,
+            naming: Naming::Indirect,
+            senders: if is_connection { Count::One } else { Count::Many },
+            receivers: Count::One,
+            links_per_pair: Count::Many,
+            capacity,
+            message_length: MessageLength {
+                // An empty packet on a connection looks like its end.
+                min: usize::from(self.kind == Kind::UnixSeqpacket),
+                max: self.max_len,
+            },
+            direction: if is_connection { Direction::FullDuplex } else { Direction::OneWay },
+            carrier: if is_unix { Carrier::Kernel } else { Carrier::Network },
+            buffering: Buffering::Automatic,
+            boundaries: if is_framed { Boundaries::Framed } else { Boundaries::Kept },
+            lifetime: if is_connection { Lifetime::Endpoints } else { Lifetime::Owner },
+            when_full: match self.kind {
+                Kind::Udp => WhenFull::Drops,
+                _ => WhenFull::Waits,
+            },
+            lossy: self.kind == Kind::Udp,
+            order: if self.kind == Kind::Udp { Order::Unordered } else { Order::Fifo },
+            priorities: None,
+            death_notice: match self.kind {
+                Kind::UnixStream | Kind::UnixSeqpacket | Kind::Tcp => DeathNotice::Both,
+                Kind::UnixDatagram => DeathNotice::Sender,
+                Kind::Udp => DeathNotice::None,
+            },
+            // TCP delivers after an orderly end, but a reset discards what is still under way, and the
+            // kernel gives up on a dead sender's data when the receiver is slow or unreachable.
+            accepted_survives_sender: is_unix,
+            sender_identity: match (self.kind, self.has_credentials, self.peer) {
+                (_, true, _) | (_, _, Some(PeerId::Process(_))) => SenderIdentity::Verified,
+                (Kind::Tcp | Kind::Udp, ..) => SenderIdentity::Claimed,
+                _ => SenderIdentity::Unknown,
+            },
+            synchronous_send: false,
+            waitable: true,
+        }
+    }
+
+    /// The send buffer as a capacity.
+    pub(crate) fn send_capacity(socket: BorrowedFd<'_>) -> Capacity {
+        Capacity::Bytes(rustix::net::sockopt::socket_send_buffer_size(socket).unwrap_or(0))
+    }
+
+    /// The receive buffer as a capacity.
+    pub(crate) fn receive_capacity(socket: BorrowedFd<'_>) -> Capacity {
+        Capacity::Bytes(rustix::net::sockopt::socket_recv_buffer_size(socket).unwrap_or(0))
+    }
+
+    /// Refuses messages that this link does not carry.
+    pub(crate) fn check_len(&self, len: usize) -> Result<(), SendError> {
+        if len > self.max_len {
+            return Err(self.too_long(len));
+        }
+        let min = usize::from(self.kind == Kind::UnixSeqpacket);
+        if len < min {
+            return Err(SendError::TooShort { len, min, link: self.resource.clone() });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn too_long(&self, len: usize) -> SendError {
+        SendError::TooLong { len, max: self.max_len, link: self.resource.clone() }
+    }
+
+    /// What an error of a send means.
+    pub(crate) fn send_error(&self, operation: &'static str, errno: Errno) -> SendError {
+        if attempt::is_gone(errno) {
+            SendError::PeerGone { link: self.resource.clone() }
+        } else {
+            SendError::Os(OsError::new(operation, &self.resource, errno))
+        }
+    }
+
+    /// What an error of a receive means.
+    pub(crate) fn recv_error(&self, operation: &'static str, errno: Errno) -> RecvError {
+        RecvError::Os(OsError::new(operation, &self.resource, errno))
+    }
+}

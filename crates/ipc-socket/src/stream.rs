@@ -1,0 +1,174 @@
+//! Endpoints over streams of bytes: Unix stream sockets and TCP. Leaves out how connections are made
+//! ([`UnixOptions`](crate::UnixOptions), [`TcpOptions`](crate::TcpOptions)) and the frame itself.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use ipc_core::{
+    Armed, Deadline, Interest, LinkProperties, Received, Receiver, RecvError, SendError, Sender,
+    WaitSource,
+};
+
+use crate::framing::{Frame, FrameReader, FrameWriter};
+use crate::half::Half;
+use crate::link::{Kind, Link};
+
+/// How long dropping a sender may wait for the receiver to make room for the rest of a message that was
+/// accepted. To wait as long as it takes, [`flush`](StreamSender::flush) first.
+pub const DROP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sends messages over a Unix stream socket or a TCP connection, each as a frame: its length in four
+/// bytes, least significant first, then the message.
+///
+/// A send whose deadline passes before the socket took the first byte has no effect. One whose deadline
+/// passes later has begun a frame: the message counts as accepted, the endpoint keeps the rest of it,
+/// and finishes it before the next one or in [`flush`](Self::flush); until then the rest dies with this
+/// process. That befalls only messages that do not fit the socket's buffer as a whole; on a Unix
+/// stream never those below 16 KiB.
+///
+/// Dropping it finishes what it has begun, waiting at most [`DROP_PATIENCE`], and tells the receiver
+/// that the stream has ended (a half-close, if the other half of the connection is still there).
+#[derive(Debug)]
+pub struct StreamSender {
+    writer: FrameWriter,
+    link: Link,
+    socket: Half,
+}
+
+/// Receives the messages of a [`StreamSender`], or of any program that writes the same frames.
+///
+/// It holds up to 64 KiB of messages that came with others. A length above the maximum is a
+/// [`RecvError::Violation`], found before any memory is set aside for it.
+#[derive(Debug)]
+pub struct StreamReceiver {
+    reader: FrameReader,
+    link: Link,
+    socket: Half,
+}
+
+/// Makes the two endpoints of a connected stream socket.
+pub(crate) fn endpoints(socket: OwnedFd, link: Link) -> (StreamSender, StreamReceiver) {
+    let (sending, receiving) = Half::both(socket);
+    let reader = FrameReader::new(link.max_len);
+    let writer = FrameWriter::default();
+    let sender = StreamSender { writer, link: link.clone(), socket: sending };
+    (sender, StreamReceiver { reader, link, socket: receiving })
+}
+
+impl StreamSender {
+    /// Finishes a message that was accepted with a part of it still to be written; does nothing if there
+    /// is none. Waits for room until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] or [`SendError::TimedOut`] if there is still something left to write, and
+    /// those of a send.
+    pub fn flush(&mut self, deadline: Deadline) -> Result<(), SendError> {
+        match self.writer.flush(self.socket.as_fd(), deadline) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SendError::no_room(deadline)),
+            Err(errno) => Err(self.link.send_error("send", errno)),
+        }
+    }
+
+    /// Whether a part of an accepted message is still to be written.
+    pub fn has_unfinished(&self) -> bool {
+        self.writer.owes()
+    }
+}
+
+impl Sender for StreamSender {
+    fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        self.link.check_len(message.len())?;
+        let socket = self.socket.as_fd();
+        let has_room = match self.link.kind {
+            Kind::Tcp => FrameWriter::wait_for_room(socket, deadline),
+            _ => Ok(true), // a Unix stream takes short messages whole
+        };
+        let sent = has_room
+            .and_then(|has_room| Ok(has_room && self.writer.send(socket, message, deadline)?));
+        match sent {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SendError::no_room(deadline)),
+            Err(errno) => Err(self.link.send_error("send", errno)),
+        }
+    }
+
+    fn properties(&self) -> LinkProperties {
+        self.link.properties(Link::send_capacity(self.as_fd()))
+    }
+
+    fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
+        Some(self)
+    }
+}
+
+impl Receiver for StreamReceiver {
+    fn recv_deadline(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<Received, RecvError> {
+        let link = || self.link.resource.clone();
+        match self.reader.recv(self.socket.as_fd(), buffer, deadline) {
+            Ok(Frame::Message(len)) => Ok(Received { len, sender: self.link.peer, priority: 0 }),
+            Ok(Frame::None) => Err(RecvError::no_message(deadline)),
+            Ok(Frame::TooSmall(needed)) => {
+                Err(RecvError::BufferTooSmall { needed, len: buffer.len(), link: link() })
+            }
+            Ok(Frame::End) => Err(RecvError::PeerGone { link: link() }),
+            Ok(Frame::Violation) => {
+                let what = "it announced a message longer than the maximum";
+                Err(RecvError::Violation { what, link: link() })
+            }
+            Err(errno) => Err(self.link.recv_error("recv", errno)),
+        }
+    }
+
+    fn properties(&self) -> LinkProperties {
+        self.link.properties(Link::receive_capacity(self.as_fd()))
+    }
+
+    fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
+        Some(self)
+    }
+}
+
+impl WaitSource for StreamSender {
+    fn descriptor(&self) -> (BorrowedFd<'_>, Interest) {
+        (self.socket.as_fd(), Interest::Writable)
+    }
+}
+
+impl WaitSource for StreamReceiver {
+    fn descriptor(&self) -> (BorrowedFd<'_>, Interest) {
+        (self.socket.as_fd(), Interest::Readable)
+    }
+
+    fn arm(&mut self) -> io::Result<Armed> {
+        Ok(if self.reader.is_ready() { Armed::Ready } else { Armed::Waiting })
+    }
+}
+
+/// The socket, for its options. Bytes written to it directly break the frames.
+impl AsFd for StreamSender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The socket, for its options. Bytes read from it directly are missing from the frames.
+impl AsFd for StreamReceiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for StreamSender {
+    fn drop(&mut self) {
+        if self.writer.owes() {
+            let _ = self.flush(Deadline::after(DROP_PATIENCE)); // if it fails, nobody reads
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! How the conformance suite and the benchmark make links over sockets.
+//!
+//! A host listens, in the scope's directory or on a free port of the loopback device, and its guest
+//! connects. Where the guest is to receive datagrams, it binds, and tells its address over such a
+//! connection.
+
+use std::time::Duration;
+
+use ipc_core::{Deadline, OpenError, OpenErrorKind, Receiver, Resource, Sender};
+use ipc_testing::{Invitation, Pending, Scope, Transport};
+
+use crate::{
+    InetAddress, PacketReceiver, PacketSender, StreamReceiver, StreamSender, TcpConnection,
+    TcpListener, UdpOptions, UnixAddress, UnixOptions, UnixSeqpacketConnection,
+    UnixSeqpacketListener, UnixStreamConnection, UnixStreamListener,
+};
+
+/// Unix stream sockets at a path.
+#[derive(Clone, Copy, Debug)]
+pub struct UnixStream;
+
+/// Unix seqpacket sockets at a path.
+#[derive(Clone, Copy, Debug)]
+pub struct UnixSeqpacket;
+
+/// Unix datagram sockets at a path.
+#[derive(Clone, Copy, Debug)]
+pub struct UnixDatagram;
+
+/// TCP over the loopback device.
+#[derive(Clone, Copy, Debug)]
+pub struct Tcp;
+
+/// UDP over the loopback device.
+#[derive(Clone, Copy, Debug)]
+pub struct Udp;
+
+/// How long one process waits for the other to connect.
+fn patience() -> Deadline {
+    Deadline::after(Duration::from_secs(30))
+}
+
+/// A path that no other call has returned.
+fn fresh_path(scope: &Scope) -> UnixAddress {
+    UnixAddress::path(scope.path(scope.name().as_str()))
+}
+
+/// Implements a transport whose host listens and whose guest connects.
+macro_rules! connection_transport {
+    ($transport:ty, $name:literal, $sender:ty, $receiver:ty, $listen:path, $connect:path) => {
+        impl Transport for $transport {
+            type Sender = $sender;
+            type Receiver = $receiver;
+
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn invite_receiver(
+                &self,
+                scope: &Scope,
+            ) -> Result<(Invitation, Pending<$sender>), OpenError> {
+                let (invitation, listener) = $listen(scope)?;
+                Ok((invitation, Pending::new(move |_| Ok(listener.accept(patience())?.sender))))
+            }
+
+            fn invite_sender(
+                &self,
+                scope: &Scope,
+            ) -> Result<(Invitation, Pending<$receiver>), OpenError> {
+                let (invitation, listener) = $listen(scope)?;
+                Ok((invitation, Pending::new(move |_| Ok(listener.accept(patience())?.receiver))))
+            }
+
+            fn join_as_receiver(&self, invitation: Invitation) -> Result<$receiver, OpenError> {
+                Ok($connect(&invitation.text)?.receiver)
+            }
+
+            fn join_as_sender(&self, invitation: Invitation) -> Result<$sender, OpenError> {
+                Ok($connect(&invitation.text)?.sender)
+            }
+        }
+    };
+}
+
+connection_transport!(
+    UnixStream,
+    "unix-stream",
+    StreamSender,
+    StreamReceiver,
+    listen_stream,
+    connect_stream
+);
+connection_transport!(
+    UnixSeqpacket,
+    "unix-seqpacket",
+    PacketSender,
+    PacketReceiver,
+    listen_seqpacket,
+    connect_seqpacket
+);
+connection_transport!(Tcp, "tcp", StreamSender, StreamReceiver, listen_tcp, connect_tcp);
+
+fn listen_stream(scope: &Scope) -> Result<(Invitation, UnixStreamListener), OpenError> {
+    let address = fresh_path(scope);
+    Ok((Invitation::of_text(address.to_string()), UnixStreamListener::bind(&address)?))
+}
+
+fn connect_stream(address: &str) -> Result<UnixStreamConnection, OpenError> {
+    UnixStreamConnection::connect(address, patience())
+}
+
+fn listen_seqpacket(scope: &Scope) -> Result<(Invitation, UnixSeqpacketListener), OpenError> {
+    let address = fresh_path(scope);
+    Ok((Invitation::of_text(address.to_string()), UnixSeqpacketListener::bind(&address)?))
+}
+
+fn connect_seqpacket(address: &str) -> Result<UnixSeqpacketConnection, OpenError> {
+    UnixSeqpacketConnection::connect(address, patience())
+}
+
+fn listen_tcp(_scope: &Scope) -> Result<(Invitation, TcpListener), OpenError> {
+    let listener = TcpListener::bind(&"127.0.0.1:0".parse()?)?;
+    Ok((Invitation::of_text(listener.local_addr().to_string()), listener))
+}
+
+fn connect_tcp(address: &str) -> Result<TcpConnection, OpenError> {
+    TcpConnection::connect(&address.parse()?, patience())
+}
+
+impl Transport for UnixDatagram {
+    type Sender = PacketSender;
+    type Receiver = PacketReceiver;
+
+    fn name(&self) -> &'static str {
+        "unix-dgram"
+    }
+
+    fn invite_receiver(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<PacketSender>), OpenError> {
+        let address = fresh_path(scope);
+        let meeting = meet(scope, &address)?;
+        let connect = |text: &str| UnixOptions::new().connect_datagram(text);
+        Ok((meeting.0, Pending::new(move |_| connect(&hear(&meeting.1)?))))
+    }
+
+    fn invite_sender(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<PacketReceiver>), OpenError> {
+        let address = fresh_path(scope);
+        let receiver = UnixOptions::new().bind_datagram(&address)?;
+        Ok((Invitation::of_text(address.to_string()), Pending::ready(receiver)))
+    }
+
+    fn join_as_receiver(&self, invitation: Invitation) -> Result<PacketReceiver, OpenError> {
+        let (meeting, address) = split(&invitation)?;
+        let receiver = UnixOptions::new().bind_datagram(address)?;
+        tell(meeting, address)?;
+        Ok(receiver)
+    }
+
+    fn join_as_sender(&self, invitation: Invitation) -> Result<PacketSender, OpenError> {
+        UnixOptions::new().connect_datagram(invitation.text.as_str())
+    }
+}
+
+impl Transport for Udp {
+    type Sender = PacketSender;
+    type Receiver = PacketReceiver;
+
+    fn name(&self) -> &'static str {
+        "udp"
+    }
+
+    fn invite_receiver(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<PacketSender>), OpenError> {
+        let meeting = meet(scope, "127.0.0.1:0")?;
+        let connect = |text: &str| UdpOptions::new().connect(&text.parse()?);
+        Ok((meeting.0, Pending::new(move |_| connect(&hear(&meeting.1)?))))
+    }
+
+    fn invite_sender(
+        &self,
+        _scope: &Scope,
+    ) -> Result<(Invitation, Pending<PacketReceiver>), OpenError> {
+        let receiver = UdpOptions::new().bind(&"127.0.0.1:0".parse()?)?;
+        Ok((Invitation::of_text(bound_address(&receiver)?), Pending::ready(receiver)))
+    }
+
+    fn join_as_receiver(&self, invitation: Invitation) -> Result<PacketReceiver, OpenError> {
+        let (meeting, address) = split(&invitation)?;
+        let receiver = UdpOptions::new().bind(&address.parse::<InetAddress>()?)?;
+        tell(meeting, &bound_address(&receiver)?)?;
+        Ok(receiver)
+    }
+
+    fn join_as_sender(&self, invitation: Invitation) -> Result<PacketSender, OpenError> {
+        UdpOptions::new().connect(&invitation.text.parse()?)
+    }
+}
+
+fn bound_address(receiver: &PacketReceiver) -> Result<String, OpenError> {
+    let address = receiver.local_addr().ok_or_else(|| failed("getsockname", "no address"))?;
+    Ok(address.to_string())
+}
+
+/// Begins a meeting at which the guest will tell where it receives; `address` is what it shall bind.
+fn meet(
+    scope: &Scope,
+    address: impl std::fmt::Display,
+) -> Result<(Invitation, UnixSeqpacketListener), OpenError> {
+    let meeting = fresh_path(scope);
+    let listener = UnixSeqpacketListener::bind(&meeting)?;
+    Ok((Invitation::of_text(format!("{meeting}\t{address}")), listener))
+}
+
+fn split(invitation: &Invitation) -> Result<(&str, &str), OpenError> {
+    invitation.text.split_once('\t').ok_or_else(|| failed("join", "an invitation of one word"))
+}
+
+/// In the guest: tells the address where it receives.
+fn tell(meeting: &str, address: &str) -> Result<(), OpenError> {
+    let mut connection = UnixSeqpacketConnection::connect(meeting, patience())?;
+    connection.sender.send(address.as_bytes()).map_err(|error| failed("tell", error))
+}
+
+/// In the host: hears where the guest receives.
+fn hear(meeting: &UnixSeqpacketListener) -> Result<String, OpenError> {
+    let mut text = Vec::new();
+    let mut receiver = meeting.accept(patience())?.receiver;
+    receiver.recv_to_vec(&mut text, patience()).map_err(|error| failed("hear", error))?;
+    String::from_utf8(text).map_err(|error| failed("hear", error))
+}
+
+fn failed(
+    operation: &'static str,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> OpenError {
+    let kind = OpenErrorKind::Os(std::io::Error::other(error));
+    OpenError::new(operation, &Resource::unnamed("meeting of host and guest"), kind)
+}
