@@ -1,0 +1,107 @@
+//! How messages lie in the stream of bytes that a pipe is. Leaves out the system calls that move
+//! them.
+//!
+//! A message is one **frame** or several. A frame is a header of four bytes and its payload:
+//!
+//! ```text
+//!   byte 0        1        2        3        4 …
+//!  ┌────────────────────────────────────┬──────────────────────┐
+//!  │ u32, little-endian                 │ payload,             │
+//!  │ bits 0–29: payload's length, bytes │ as long as that      │
+//!  │ bit 30: CONTINUES                  │                      │
+//!  │ bit 31: MORE                       │                      │
+//!  └────────────────────────────────────┴──────────────────────┘
+//! ```
+//!
+//! - A message of up to [`ATOMIC_PAYLOAD`] bytes is one frame without flags: in Python,
+//!   `struct.pack("<I", len(message)) + message`. It is written by one `write(2)` of at most
+//!   `PIPE_BUF` bytes, which the kernel takes whole or not at all, and never mixes with another's.
+//! - A longer message is several frames. All but the last carry MORE; all but the first carry
+//!   CONTINUES. Its **last frame is at most `PIPE_BUF` long and so written whole or not at all: with
+//!   it the message comes into being.** A message whose last frame never came was never sent: when
+//!   a frame without CONTINUES follows, or the stream ends, the receiver drops what it had gathered.
+//!   So a sender whose time ran out amid a message leaves nothing that will be received.
+//! - Since the frames of two senders would mix, a link with many senders (a FIFO) carries messages
+//!   of one frame only. A later version may let each frame of a longer message name its sender.
+//!
+//! Our senders put at most [`PIECE_PAYLOAD`] bytes into a frame. Receivers take a frame of any length
+//! that keeps the message within the link's maximum.
+
+/// POSIX's `PIPE_BUF` on Linux, in bytes: a write of up to this length is atomic. See pipe(7).
+pub(crate) const PIPE_BUF: usize = 4096;
+
+/// Length of a header in bytes.
+pub(crate) const HEADER_LEN: usize = 4;
+
+/// The longest payload whose frame is written atomically, in bytes: 4,092.
+pub const ATOMIC_PAYLOAD: usize = PIPE_BUF - HEADER_LEN;
+
+/// The longest payload of one frame that we send, in bytes. With its header it fills the 16 pages of
+/// a pipe of default capacity, and it bounds what a sender whose time ran out still has to write.
+pub(crate) const PIECE_PAYLOAD: usize = 64 * 1024 - HEADER_LEN;
+
+const CONTINUES: u32 = 1 << 30;
+const MORE: u32 = 1 << 31;
+
+/// The longest message that the header could tell, in bytes.
+pub(crate) const MAX_FRAME_PAYLOAD: usize = (CONTINUES - 1) as usize;
+
+/// What a frame's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Length of the payload in bytes, at most [`MAX_FRAME_PAYLOAD`].
+    pub(crate) len: usize,
+    /// The payload goes on with the message of the frame before.
+    pub(crate) continues: bool,
+    /// The message goes on in the next frame.
+    pub(crate) more: bool,
+}
+
+impl Header {
+    /// The header of a frame that is a whole message.
+    pub(crate) const fn whole(len: usize) -> Self {
+        Self { len, continues: false, more: false }
+    }
+
+    pub(crate) const fn is_whole(self) -> bool {
+        !self.continues && !self.more
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; HEADER_LEN] {
+        debug_assert!(self.len <= MAX_FRAME_PAYLOAD, "the sender checks its messages first");
+        let flags = if self.continues { CONTINUES } else { 0 } | if self.more { MORE } else { 0 };
+        (self.len as u32 | flags).to_le_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; HEADER_LEN]) -> Self {
+        let word = u32::from_le_bytes(bytes);
+        Self {
+            len: (word & (CONTINUES - 1)) as usize,
+            continues: word & CONTINUES != 0,
+            more: word & MORE != 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_as_documented_byte_for_byte() {
+        assert_eq!(Header::whole(0).to_bytes(), [0, 0, 0, 0]);
+        assert_eq!(Header::whole(0x0ffc).to_bytes(), [0xfc, 0x0f, 0, 0]);
+        let first = Header { len: 0xfffc, continues: false, more: true };
+        assert_eq!(first.to_bytes(), [0xfc, 0xff, 0, 0x80]);
+        let last = Header { len: 1, continues: true, more: false };
+        assert_eq!(last.to_bytes(), [1, 0, 0, 0x40]);
+    }
+
+    #[test]
+    fn every_word_is_a_header_and_comes_back() {
+        for word in [0, 1, CONTINUES - 1, CONTINUES, MORE, MORE | CONTINUES | 17, u32::MAX] {
+            let bytes = word.to_le_bytes();
+            assert_eq!(Header::from_bytes(bytes).to_bytes(), bytes);
+        }
+    }
+}

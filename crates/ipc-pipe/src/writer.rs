@@ -1,0 +1,195 @@
+//! Writes messages as frames to the write end of a pipe, with patience. Leaves out where the
+//! descriptor came from.
+//!
+//! What "timed out means no effect" takes here: a message of one frame is written whole or not at
+//! all. A longer one comes into being with its last frame (see [`crate::frame`]), so a time-out before
+//! that leaves a message that never was, and the receiver drops what it has of it. Only the frame
+//! under way must still be finished, or the next would be taken for its rest: the endpoint keeps the
+//! rest of that frame (at most 64 KiB), and writes it before anything else.
+//!
+//! The price: the frames of a message that was given up have used the link, and a message longer than
+//! what the pipe holds cannot be sent without waiting, since it needs the receiver's help. The
+//! alternative was to accept a message once it is begun and keep its rest here. But then the rest
+//! would stay here when the program has nothing more to send, and die with it, accepted.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ipc_core::{Deadline, Interest, OsError, Resource, SendError, WaitSource, poll};
+use rustix::io::Errno;
+
+use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD};
+use crate::quiet::QuietWrites;
+
+/// The write end of a pipe that carries frames.
+#[derive(Debug)]
+pub(crate) struct FrameWriter {
+    /// Non-blocking.
+    descriptor: OwnedFd,
+    link: Resource,
+    /// At most [`MAX_FRAME_PAYLOAD`](crate::frame::MAX_FRAME_PAYLOAD); at most [`ATOMIC_PAYLOAD`]
+    /// where others write too.
+    max_message_bytes: usize,
+    writes: QuietWrites,
+    /// The rest of a frame that was begun when the time ran out.
+    owed: Vec<u8>,
+}
+
+impl FrameWriter {
+    /// Takes over a descriptor that has been made non-blocking.
+    pub(crate) fn new(descriptor: OwnedFd, link: Resource, max_message_bytes: usize) -> Self {
+        let writes = QuietWrites::new();
+        Self { descriptor, link, max_message_bytes, writes, owed: Vec::new() }
+    }
+
+    pub(crate) fn link(&self) -> &Resource {
+        &self.link
+    }
+
+    pub(crate) fn max_message_bytes(&self) -> usize {
+        self.max_message_bytes
+    }
+
+    pub(crate) fn set_max_message_bytes(&mut self, bytes: usize) {
+        self.max_message_bytes = bytes;
+    }
+
+    /// Whether nothing of a frame remains to be written.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    pub(crate) fn into_descriptor(self) -> OwnedFd {
+        self.descriptor
+    }
+
+    pub(crate) fn send(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        let max = self.max_message_bytes;
+        if message.len() > max {
+            return Err(SendError::TooLong { len: message.len(), max, link: self.link.clone() });
+        }
+        self.finish_frame(deadline)?;
+        if message.len() <= ATOMIC_PAYLOAD {
+            return self.write_frame(Header::whole(message.len()), message, deadline);
+        }
+        if deadline == Deadline::Now && !self.seems_to_hold(message.len())? {
+            return Err(SendError::Full); // without having used up the room that there is
+        }
+        let (body, last) = message.split_at(message.len() - ATOMIC_PAYLOAD);
+        let mut continues = false;
+        for piece in body.chunks(PIECE_PAYLOAD) {
+            let header = Header { len: piece.len(), continues, more: true };
+            self.write_frame(header, piece, deadline)?;
+            continues = true;
+        }
+        self.write_frame(Header { len: last.len(), continues, more: false }, last, deadline)
+    }
+
+    /// Writes bytes as they are, at least one, unless there are none.
+    pub(crate) fn write_raw(&mut self, bytes: &[u8]) -> Result<usize, SendError> {
+        let mut written = 0;
+        while written == 0 && !bytes.is_empty() {
+            self.write_some(&[bytes], &mut written, Deadline::Never)?;
+        }
+        Ok(written)
+    }
+
+    /// Writes what is left of the frame that was begun when the time ran out.
+    fn finish_frame(&mut self, deadline: Deadline) -> Result<(), SendError> {
+        if self.owed.is_empty() {
+            return Ok(());
+        }
+        let owed = std::mem::take(&mut self.owed);
+        let mut written = 0;
+        let result = self.write_all(&[&owed], &mut written, deadline);
+        if result.is_err() {
+            self.owed = owed[written..].to_vec();
+        }
+        result
+    }
+
+    fn write_frame(
+        &mut self,
+        header: Header,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
+        let header = header.to_bytes();
+        let mut written = 0;
+        let result = self.write_all(&[&header, payload], &mut written, deadline);
+        if result.is_err() && written > 0 {
+            self.owed.extend_from_slice(header.get(written..).unwrap_or_default());
+            self.owed.extend_from_slice(&payload[written.saturating_sub(HEADER_LEN)..]);
+        }
+        result
+    }
+
+    /// Writes all of `parts`; counts in `written`, also when it fails.
+    fn write_all(
+        &mut self,
+        parts: &[&[u8]],
+        written: &mut usize,
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
+        let total: usize = parts.iter().map(|part| part.len()).sum();
+        while *written < total {
+            self.write_some(parts, written, deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what there is room for of `parts` from `written` on, waiting for some room.
+    fn write_some(
+        &mut self,
+        parts: &[&[u8]],
+        written: &mut usize,
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
+        let mut rest = [IoSlice::new(&[]); 2];
+        let mut skip = *written;
+        for (slice, part) in rest.iter_mut().zip(parts) {
+            let from = skip.min(part.len());
+            *slice = IoSlice::new(&part[from..]);
+            skip -= from;
+        }
+        match self.writes.write(self.descriptor.as_fd(), &rest) {
+            Ok(len) => *written += len,
+            Err(Errno::AGAIN) => {
+                let ready = deadline != Deadline::Now
+                    && poll::wait_ready(self.descriptor.as_fd(), Interest::Writable, deadline)
+                        .map_err(|error| OsError::new("poll", &self.link, error))?;
+                if !ready {
+                    return Err(SendError::no_room(deadline));
+                }
+            }
+            Err(Errno::PIPE) => return Err(SendError::PeerGone { link: self.link.clone() }),
+            Err(error) => return Err(OsError::new("write", &self.link, error).into()),
+        }
+        Ok(())
+    }
+
+    /// Whether a message of several frames has a chance to be taken at once: a guess that is wrong
+    /// where pages are partly filled, and only saves writing what would have to be given up.
+    fn seems_to_hold(&self, message_len: usize) -> Result<bool, SendError> {
+        let frames = message_len.div_ceil(PIECE_PAYLOAD) + 1;
+        let os = |operation, error| OsError::new(operation, &self.link, error);
+        let capacity = rustix::pipe::fcntl_getpipe_size(&self.descriptor)
+            .map_err(|error| os("fcntl(F_GETPIPE_SZ)", error))?;
+        let unread = rustix::io::ioctl_fionread(&self.descriptor)
+            .map_err(|error| os("ioctl(FIONREAD)", error))?;
+        let unread = usize::try_from(unread).unwrap_or(capacity);
+        Ok(message_len + frames * HEADER_LEN <= capacity.saturating_sub(unread))
+    }
+}
+
+impl AsFd for FrameWriter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl WaitSource for FrameWriter {
+    fn descriptor(&self) -> (BorrowedFd<'_>, Interest) {
+        (self.descriptor.as_fd(), Interest::Writable)
+    }
+}
