@@ -87,15 +87,16 @@ impl Sender for RingSender {
     }
 
     fn properties(&self) -> LinkProperties {
-        properties(self.0.memory().capacity(), true)
+        properties(self.0.memory().capacity(), self.0.receiver_may_sleep())
     }
 
     fn send_synchronous(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         self.0.send_synchronous(message, deadline)
     }
 
+    /// `None` where the receiver never sleeps: such links are for spinning.
     fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
-        Some(self)
+        if self.0.receiver_may_sleep() { Some(self) } else { None }
     }
 }
 

@@ -1,4 +1,56 @@
-//! A ring of messages in shared memory between two processes.
+//! A ring of messages in shared memory: the fastest way for two processes of one machine to talk.
+//!
+//! A [`Link`] joins two processes by up to two one-way rings. Sending copies a message into memory that
+//! the other process sees, and one store makes it visible: no system call while both sides are busy,
+//! and one cache line from core to core for a small message. A side that has nothing to do sleeps, and
+//! is woken at the price of a futex.
+//!
+//! **When not to use it:** between threads of one process (use `crossbeam-channel` or `rtrb`); for
+//! several senders or receivers on one link; between machines; where a message is larger than a quarter
+//! of the memory that you would give to the ring. If messages are rare, a Unix socket is simpler, and
+//! the wake-up costs more than the copy.
+//!
+//! **Guarantees**
+//!
+//! - *Order, boundaries, nothing lost, nothing twice.* What [`send`](ipc_core::Sender::send) accepted is
+//!   received once, whole, in order, even if the sender dies at once.
+//! - *Death is seen.* A peer that closes its end or dies, however it dies, is
+//!   [`PeerGone`](ipc_core::RecvError::PeerGone) after the last message, whether this side sleeps,
+//!   spins or polls. A stopped process is not a dead one.
+//! - *Nothing is left behind.* Memory and doorbells have no names: the kernel frees them with the last
+//!   process that holds them.
+//! - *The peer need not be trusted.* Each side creates the memory it writes and has the kernel forbid
+//!   the other to write it. A peer that writes garbage causes an error
+//!   ([`Violation`](ipc_core::RecvError::Violation)), never undefined behaviour.
+//! - *No lost wake-up, no torn message:* the code that ships is checked by loom in every interleaving.
+//!
+//! A child that a process forks without `exec` inherits the descriptors and delays the hang-up that tells
+//! of the process's death; `exec` closes them.
+//!
+//! # Example
+//!
+//! ```
+//! use ipc_core::{Deadline, Receiver, Sender};
+//! use ipc_ring::{Link, Options};
+//! use std::os::unix::net::UnixStream;
+//!
+//! // Two ends of a Unix socket; the other one would be in another process.
+//! let (here, there) = UnixStream::pair()?;
+//! let peer = std::thread::spawn(move || {
+//!     let mut link = Link::over(there, &Options::new(), Deadline::Never).expect("a link");
+//!     let mut buffer = [0; 64];
+//!     let receiver = link.receiver.as_mut().expect("the other side sends");
+//!     let received = receiver.recv(&mut buffer).expect("a message");
+//!     link.sender.as_mut().expect("this side sends").send(&buffer[..received.len]).expect("sent");
+//! });
+//! let mut link = Link::over(here, &Options::new(), Deadline::Never)?;
+//! link.sender.as_mut().expect("this side sends").send(b"hello")?;
+//! let mut buffer = [0; 64];
+//! let received = link.receiver.as_mut().expect("the other side sends").recv(&mut buffer)?;
+//! assert_eq!(&buffer[..received.len], b"hello");
+//! # peer.join().expect("no panic");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 // Under loom, what is left is the protocol and the endpoints over its memory.
 #![cfg_attr(ipc_loom, allow(dead_code))]

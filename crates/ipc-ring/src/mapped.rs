@@ -38,7 +38,11 @@ impl Mapped {
     pub(crate) fn new(sender: &Arc<Mapping>, receiver: &Arc<Mapping>, capacity: usize) -> Self {
         assert!(capacity.is_power_of_two(), "checked at the handshake");
         assert!(sender.len() >= layout::memory_len(capacity), "checked at the handshake");
-        let at = |mapping: &Mapping, offset| NonNull::from(mapping.atomic_u64(offset));
+        let at = |mapping: &Mapping, offset| {
+            // SAFETY: each endpoint stores only to the words of its own side, whose mapping is
+            // writable here, and only loads those of the other.
+            NonNull::from(unsafe { mapping.atomic_u64_for_loads(offset) })
+        };
         let ring = NonNull::new(sender.as_ptr().cast_mut()).expect("a mapping is not at 0");
         Self {
             // SAFETY: the ring begins within the mapping, as asserted above.

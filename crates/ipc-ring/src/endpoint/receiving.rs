@@ -16,6 +16,8 @@ pub(crate) struct Receiving<M, B> {
     pub(crate) bell: B,
     strategy: WaitStrategy,
     poisoned: Option<&'static str>,
+    /// The sender hung up; what it left is still received.
+    sender_gone: bool,
     link: Resource,
 }
 
@@ -26,7 +28,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         strategy: WaitStrategy,
         link: Resource,
     ) -> Self {
-        Self { consumer, bell, strategy, poisoned: None, link }
+        Self { consumer, bell, strategy, poisoned: None, sender_gone: false, link }
     }
 
     pub(crate) fn memory(&self) -> &M {
@@ -86,7 +88,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
                     return Ok(message);
                 }
                 if looks % LOOKS_PER_CHECK == 0 {
-                    if self.bell.is_hung_up() {
+                    if self.sender_gone || self.bell.is_hung_up() {
                         return self.last_messages();
                     }
                     if deadline.has_passed() {
@@ -120,6 +122,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
 
     /// The sender is gone; what it committed before is there to be seen.
     fn last_messages(&mut self) -> Result<Message, RecvError> {
+        self.sender_gone = true;
         self.peek()?.ok_or_else(|| RecvError::PeerGone { link: self.link.clone() })
     }
 

@@ -48,6 +48,11 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         self.producer.memory()
     }
 
+    /// Whether the receiver said that it may ever sleep.
+    pub(crate) fn receiver_may_sleep(&self) -> bool {
+        self.producer.receiver_may_sleep()
+    }
+
     /// The longest message, in bytes.
     pub(crate) fn longest(&self) -> usize {
         self.longest

@@ -76,6 +76,10 @@ impl<M: Memory> Producer<M> {
         &self.memory
     }
 
+    pub(crate) fn receiver_may_sleep(&self) -> bool {
+        self.receiver_may_sleep
+    }
+
     /// Position after everything that was staged or published.
     pub(crate) fn tail(&self) -> u64 {
         self.tail
