@@ -189,6 +189,9 @@ answers! {
         Endpoints => "its ends",
         /// It is gone when the process that made it is, or closes it.
         Owner => "its owner",
+        /// It is there as long as the receiving process is, whether that has an end open or not: the
+        /// process itself is the address. Nobody learns that an end was only closed.
+        Process => "the receiving process",
         /// It stays until it is removed.
         System => "until removed",
     }

@@ -30,7 +30,7 @@ pub(crate) fn link_properties(capacity_messages: u64) -> LinkProperties {
         carrier: Carrier::Kernel,
         buffering: Buffering::Automatic,
         boundaries: Boundaries::Kept,
-        lifetime: Lifetime::Owner,
+        lifetime: Lifetime::Process,
         when_full: WhenFull::Refuses,
         lossy: false,
         order: Order::Fifo,

@@ -1,11 +1,11 @@
 //! The sending end: queues values to one process. Leaves out other targets (threads, groups).
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ipc_core::{
-    Deadline, LinkProperties, Liveness, OpenError, OpenErrorKind, OsError, Resource, SendError,
-    Sender,
+    Armed, Deadline, Interest, LinkProperties, Liveness, OpenError, OpenErrorKind, OsError,
+    Resource, SendError, Sender, WaitSource,
 };
 use rustix::io::Errno;
 
@@ -151,6 +151,23 @@ impl Sender for SignalSender {
     /// own where the receiver's cannot be read.
     fn properties(&self) -> LinkProperties {
         link_properties(self.capacity_messages)
+    }
+
+    fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
+        Some(self)
+    }
+}
+
+/// The descriptor reports the receiver's death. Of room in a full queue the kernel tells nobody, and
+/// a send never waits: so the source is always ready, and whoever is told [`SendError::Full`]
+/// chooses when to try again.
+impl WaitSource for SignalSender {
+    fn descriptor(&self) -> (BorrowedFd<'_>, Interest) {
+        (self.receiver.as_fd(), Interest::Readable)
+    }
+
+    fn arm(&mut self) -> io::Result<Armed> {
+        Ok(Armed::Ready)
     }
 }
 

@@ -190,7 +190,7 @@ pub(super) fn a_late_sender_learns_that_the_receiver_is_gone() -> Script {
             let accepted = sender.put_a_few();
             sender.partner.tell("die");
             sender.wait_for_death();
-            if sender.link.death_notice.reaches_sender() {
+            if sender.learns_of_the_end() {
                 send_until_gone(sender, accepted, PATIENCE);
             } else {
                 assert_sends_go_on(sender);
@@ -207,7 +207,7 @@ pub(super) fn a_parked_sender_learns_that_the_receiver_is_gone() -> Script {
     Script::new(
         |sender| {
             let accepted = sender.fill(0);
-            let learns = sender.link.death_notice.reaches_sender();
+            let learns = sender.learns_of_the_end();
             sender.partner.tell("die");
             if learns && sender.link.when_full == WhenFull::Waits {
                 let next = numbered(accepted, &sender.link);
@@ -235,7 +235,7 @@ pub(super) fn a_polling_sender_learns_that_the_receiver_is_gone() -> Script {
     Script::new(
         |sender| {
             sender.partner.tell("die");
-            if sender.link.death_notice.reaches_sender() {
+            if sender.learns_of_the_end() {
                 send_until_gone(sender, 0, Duration::ZERO);
                 sender.wait_for_death();
             } else {

@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use ipc_core::{
-    Deadline, LinkProperties, Order, Received, Receiver, RecvError, SendError, Sender, WhenFull,
+    Deadline, Lifetime, LinkProperties, Order, Received, Receiver, RecvError, SendError, Sender,
+    WhenFull,
 };
 use rustix::process::Signal;
 
@@ -183,6 +184,13 @@ impl<'a, E: ?Sized> Side<'a, E> {
 }
 
 impl Side<'_, dyn Sender> {
+    /// Whether the link tells its sender that the receiver went as the variant says. One to a process
+    /// is not ended by closing what the process receives with.
+    pub(super) fn learns_of_the_end(&self) -> bool {
+        let is_no_end = self.variant == "close" && self.link.lifetime == Lifetime::Process;
+        self.link.death_notice.reaches_sender() && !is_no_end
+    }
+
     /// Sends a message, with patience; where the link refuses when full, again and again.
     #[track_caller]
     pub(super) fn put(&mut self, message: &[u8]) {
