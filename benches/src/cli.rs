@@ -1,0 +1,258 @@
+//! The command line, and the parts that this executable plays when it starts itself anew.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, ensure};
+use clap::{Parser, Subcommand};
+
+use crate::check_plain;
+use crate::clock::Clock;
+use crate::machine;
+use crate::matrix::{Extent, Plan};
+use crate::measure::pattern;
+use crate::mechanisms::Mechanism;
+use crate::report::{summary, table};
+use crate::runner::Runner;
+use crate::session::{SessionSpec, guest, host};
+use crate::spinner;
+
+/// Measure every way of talking between two processes on this machine, beside its limits.
+///
+/// Each mechanism is measured between two processes pinned to two cores, every byte of every message
+/// written and checked. "round trip" runs from before a send until the answer has come; "one-way" is
+/// the time of a stream by its messages. Each figure is also a multiple of a limit measured in the
+/// same run: "mean ×" that of a cache line between cores that look, of a futex between ones that
+/// sleep; "× ring" that of the textbook's unchecked ring. "polls" are the receiver's vain looks for
+/// each message of the stream.
+#[derive(Debug, Parser)]
+#[command(name = "ipc-bench", version)]
+struct Arguments {
+    /// Only mechanisms whose name contains one of these; may be repeated.
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Sizes of message in bytes, at least 8 each [default: 8,64,1024,65536,1048576].
+    #[arg(long, value_name = "BYTES", value_delimiter = ',')]
+    sizes: Vec<usize>,
+
+    /// Write the record here too, beside target/ipc-bench/<date>.json and latest.json.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// A first impression, within 30 seconds.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+
+    /// All sizes from 8 B to 1 MiB by powers of two, for longer: about an hour.
+    #[arg(long)]
+    full: bool,
+
+    /// The processors of the two processes [default: two of different cores].
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    cpus: Vec<usize>,
+
+    /// List the mechanisms and their ways of waiting, and measure nothing.
+    #[arg(long)]
+    list: bool,
+
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Compare the textbook's ring with `rtrb` between two threads: it must be within 1.1 ×.
+    CheckPlain,
+    /// Measure as the host.
+    #[command(hide = true)]
+    Session { spec: String },
+    /// Answer a host.
+    #[command(hide = true)]
+    Guest { spec: String },
+    /// Keep a core awake.
+    #[command(hide = true)]
+    Spinner { cpu: usize },
+}
+
+/// Runs the program with these mechanisms.
+pub fn main(mechanisms: &[Mechanism]) -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.part {
+        None => bench(&arguments, mechanisms),
+        Some(Part::CheckPlain) => return check_plain::run(),
+        Some(Part::Session { spec }) => parse(spec).and_then(|spec| host::run(&spec, mechanisms)),
+        Some(Part::Guest { spec }) => match parse(spec) {
+            Ok(spec) => return guest::run(&spec, mechanisms),
+            Err(error) => Err(error),
+        },
+        Some(Part::Spinner { cpu }) => spinner::run(*cpu),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ipc-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(spec: &str) -> anyhow::Result<SessionSpec> {
+    serde_json::from_str(spec).context("what to measure was not understood")
+}
+
+fn bench(arguments: &Arguments, mechanisms: &[Mechanism]) -> anyhow::Result<()> {
+    let wanted = |name: &str| {
+        arguments.only.is_empty() || arguments.only.iter().any(|part| name.contains(part.as_str()))
+    };
+    if arguments.list {
+        for mechanism in mechanisms.iter().filter(|m| !m.limit && wanted(m.name)) {
+            let waits: Vec<_> = mechanism.waits.iter().map(|wait| wait.name()).collect();
+            println!("{:<16}{}", mechanism.name, waits.join(", "));
+        }
+        return Ok(());
+    }
+    ensure!(
+        mechanisms.iter().any(|m| !m.limit && wanted(m.name)),
+        "no mechanism contains {:?}; --list shows them all",
+        arguments.only
+    );
+    let extent = match arguments {
+        Arguments { quick: true, .. } => Extent::Quick,
+        Arguments { full: true, .. } => Extent::Full,
+        _ => Extent::Default,
+    };
+    let cpus = choose_cpus(&arguments.cpus)?;
+    let two_cores = cpus[0] != cpus[1];
+    if !two_cores {
+        eprintln!("warning: only one processor: nothing that spins or needs two cores is measured");
+    }
+    let plan = Plan::new(extent, mechanisms, wanted, sizes(&arguments.sizes)?, two_cores);
+    let runner = Runner { cpus, ns_per_tick: Clock::calibrate().ns_per_tick() };
+    let findings = runner.run(&plan)?;
+    let record = summary::record(&findings, mechanisms, machine::describe(cpus));
+    let line = summary::line_round_trips(&findings);
+    print!("{}", table::render(&record, &findings, &line, mechanisms));
+
+    let json = serde_json::to_string_pretty(&record)? + "\n";
+    let written = keep(&record_directory()?, &json)?;
+    println!("written to {}", written.display());
+    if let Some(path) = &arguments.json {
+        fs::write(path, &json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    ensure!(!record.results.is_empty(), "nothing was measured");
+    Ok(())
+}
+
+fn sizes(asked: &[usize]) -> anyhow::Result<Option<Vec<usize>>> {
+    let mut sizes = asked.to_vec();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let least = pattern::MIN_LEN;
+    ensure!(sizes.iter().all(|&size| size >= least), "a size is below {least} bytes");
+    ensure!(sizes.iter().all(|&size| size <= 1 << 28), "a size is above 256 MiB");
+    Ok((!sizes.is_empty()).then_some(sizes))
+}
+
+fn choose_cpus(asked: &[usize]) -> anyhow::Result<[usize; 2]> {
+    let allowed = machine::allowed_cpus()?;
+    match *asked {
+        [] => match machine::two_cpus()? {
+            Some(cpus) => Ok(cpus),
+            None => Ok([allowed.first().copied().context("no processor is allowed")?; 2]),
+        },
+        [first, second] => {
+            for cpu in [first, second] {
+                ensure!(
+                    allowed.contains(&cpu),
+                    "processor {cpu} is not among those allowed: {allowed:?}"
+                );
+            }
+            Ok([first, second])
+        }
+        _ => anyhow::bail!("--cpus takes two processors: --cpus 0,1"),
+    }
+}
+
+/// `ipc-bench` in the build folder that this executable lies in, or in `target` below the working
+/// directory.
+fn record_directory() -> io::Result<PathBuf> {
+    let executable = std::env::current_exe()?;
+    let build = executable.ancestors().find(|path| path.join("CACHEDIR.TAG").exists());
+    Ok(build.unwrap_or(Path::new("target")).join("ipc-bench"))
+}
+
+/// Writes a record under the present date and as the latest.
+fn keep(directory: &Path, json: &str) -> anyhow::Result<PathBuf> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let path = directory.join(format!("{}.json", date(seconds)));
+    let write = || {
+        fs::create_dir_all(directory)?;
+        fs::write(directory.join("latest.json"), json)?;
+        fs::write(&path, json)
+    };
+    write().with_context(|| format!("cannot write into {}", directory.display()))?;
+    Ok(path)
+}
+
+/// The date and time (UTC) of a Unix time, as a file name: `2026-11-20T10-45-00`.
+fn date(unix_seconds: u64) -> String {
+    let (days, second_of_day) = (unix_seconds / 86_400, unix_seconds % 86_400);
+    let is_leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let (mut year, mut day) = (1970, days);
+    loop {
+        let length = if is_leap(year) { 366 } else { 365 };
+        if day < length {
+            break;
+        }
+        day -= length;
+        year += 1;
+    }
+    let february = if is_leap(year) { 29 } else { 28 };
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    let (hour, minute, second) =
+        (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    format!("{year:04}-{month:02}-{:02}T{hour:02}-{minute:02}-{second:02}", day + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(date(0), "1970-01-01T00-00-00");
+        assert_eq!(date(951_782_400), "2000-02-29T00-00-00");
+        assert_eq!(date(1_795_171_445), "2026-11-20T10-44-05");
+    }
+
+    #[test]
+    fn sizes_that_cannot_carry_a_number_are_refused() {
+        assert!(sizes(&[4]).is_err());
+        assert!(sizes(&[1 << 40]).is_err());
+        assert_eq!(sizes(&[64, 8, 64]).expect("good ones"), Some(vec![8, 64]));
+        assert_eq!(sizes(&[]).expect("the default"), None);
+    }
+
+    #[test]
+    fn processors_that_are_not_there_are_refused() {
+        assert!(choose_cpus(&[0, 100_000]).is_err());
+        assert!(choose_cpus(&[0]).is_err());
+    }
+}

@@ -1,0 +1,33 @@
+//! `ipc-bench`: which way of talking is how fast on this machine?
+//!
+//! Every mechanism is measured between two real processes, each on a processor of its own, with every
+//! byte of every message written and checked, beside the limits of the machine measured in the same
+//! run. The map:
+//!
+//! | module | job |
+//! |---|---|
+//! | [`cli`] | the command line, and the parts that this executable plays |
+//! | [`matrix`] | what is measured, and for how long |
+//! | [`runner`] | starts one session after another, in shuffled passes |
+//! | [`session`] | one pair of processes: the host and the guest |
+//! | [`measure`] | the loops that are timed |
+//! | [`limits`] | what the machine allows, the textbook's ring among it |
+//! | [`mechanisms`] | the list of what can be measured |
+//! | [`report`] | medians and multiples, the JSON record, the tables |
+//!
+//! Left out so far: plots, other libraries, comparisons with an earlier run.
+
+pub mod check_plain;
+pub mod cli;
+pub mod clock;
+pub mod limits;
+pub mod machine;
+pub mod matrix;
+pub mod measure;
+pub mod mechanisms;
+mod progress;
+pub mod report;
+pub mod runner;
+pub mod session;
+pub mod shared;
+pub mod spinner;

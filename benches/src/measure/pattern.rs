@@ -1,0 +1,150 @@
+//! What the messages say: numbered content that the sender writes in full and the receiver checks in
+//! full. Leaves out when this happens: see [`super::rtt`] and [`super::oneway`].
+//!
+//! Word `i` of message `n` is `n × SPREAD + i`, in the machine's byte order. So a message tells its
+//! number, no two messages are alike, and a word that is missing, stale or in a wrong place is found.
+//! Both loops compile to vector instructions; they are the same for every mechanism and for the
+//! plain ring that serves as the limit.
+
+use std::fmt;
+
+/// The number of the message that ends a stream over a link that may lose messages.
+pub const END: u64 = u64::MAX;
+
+/// The shortest message that carries its number, in bytes.
+pub const MIN_LEN: usize = size_of::<u64>();
+
+/// Odd, so that it has an inverse, with its bits well mixed.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+const SPREAD_INVERSE: u64 = inverse(SPREAD);
+
+/// Writes every byte of message `number`.
+#[inline]
+pub fn fill(message: &mut [u8], number: u64) {
+    let first = number.wrapping_mul(SPREAD);
+    let (words, rest) = message.as_chunks_mut::<8>();
+    let mut word = first;
+    for chunk in words {
+        *chunk = word.to_ne_bytes();
+        word = word.wrapping_add(1);
+    }
+    rest.copy_from_slice(&word.to_ne_bytes()[..rest.len()]);
+}
+
+/// Reads every byte of a message and compares it with what [`fill`] wrote.
+///
+/// # Errors
+///
+/// [`Corrupt`] if one differs, or if the length does.
+#[inline]
+pub fn check(message: &[u8], number: u64, len: usize) -> Result<(), Corrupt> {
+    let first = number.wrapping_mul(SPREAD);
+    let (words, rest) = message.as_chunks::<8>();
+    let mut word = first;
+    let mut difference = 0;
+    for chunk in words {
+        difference |= u64::from_ne_bytes(*chunk) ^ word;
+        word = word.wrapping_add(1);
+    }
+    if difference == 0 && rest == &word.to_ne_bytes()[..rest.len()] && message.len() == len {
+        Ok(())
+    } else {
+        Err(Corrupt::find(message, number, len))
+    }
+}
+
+/// The number that a message of at least [`MIN_LEN`] bytes carries.
+///
+/// # Panics
+///
+/// If the message is shorter.
+#[inline]
+pub fn number_of(message: &[u8]) -> u64 {
+    let first = message.first_chunk::<8>().expect("messages of the benchmark have 8 bytes");
+    u64::from_ne_bytes(*first).wrapping_mul(SPREAD_INVERSE)
+}
+
+/// A message that is not what was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Corrupt {
+    number: u64,
+    len: usize,
+    sent_len: usize,
+    offset: Option<usize>,
+}
+
+impl Corrupt {
+    #[cold]
+    fn find(message: &[u8], number: u64, sent_len: usize) -> Self {
+        let mut sent = vec![0; message.len()];
+        fill(&mut sent, number);
+        let offset = message.iter().zip(&sent).position(|(found, sent)| found != sent);
+        Self { number, len: message.len(), sent_len, offset }
+    }
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message {} was corrupted: ", self.number)?;
+        match self.offset {
+            _ if self.len != self.sent_len => {
+                write!(f, "{} bytes came of the {} sent", self.len, self.sent_len)
+            }
+            Some(offset) => write!(f, "byte {offset} of {} differs", self.len),
+            None => f.write_str("no byte differs"),
+        }
+    }
+}
+
+impl std::error::Error for Corrupt {}
+
+/// The inverse of an odd number modulo 2⁶⁴, by Newton's iteration: each step doubles the bits.
+const fn inverse(odd: u64) -> u64 {
+    let mut guess = odd; // right in three bits
+    let mut step = 0;
+    while step < 5 {
+        guess = guess.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(guess)));
+        step += 1;
+    }
+    guess
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_filled_passes_and_tells_its_number() {
+        for len in [8, 9, 15, 64, 1000, 4096] {
+            let mut message = vec![0; len];
+            for number in [0, 1, 77, 1 << 40, END] {
+                fill(&mut message, number);
+                assert_eq!(check(&message, number, len), Ok(()));
+                assert_eq!(number_of(&message), number);
+            }
+        }
+    }
+
+    #[test]
+    fn every_single_corrupted_byte_is_detected() {
+        let mut message = vec![0; 77];
+        fill(&mut message, 5);
+        for offset in 0..message.len() {
+            message[offset] ^= 0x10;
+            let corrupt = check(&message, 5, 77).expect_err("one byte differs");
+            assert_eq!(corrupt.offset, Some(offset));
+            message[offset] ^= 0x10;
+        }
+    }
+
+    #[test]
+    fn swapped_words_stale_messages_and_wrong_lengths_are_detected() {
+        let mut message = vec![0; 64];
+        fill(&mut message, 5);
+        assert!(check(&message, 6, 64).is_err(), "the message before");
+        assert!(check(&message[..56], 5, 64).is_err(), "a message cut short");
+        let (left, right) = message.split_at_mut(32);
+        left.swap_with_slice(right);
+        assert!(check(&message, 5, 64).is_err(), "two halves swapped");
+    }
+}

@@ -1,0 +1,141 @@
+//! The mechanisms that are measured, by name. One line each; a package with other libraries gives the
+//! same program a longer list.
+
+use std::io;
+
+use anyhow::Context;
+use ipc_core::WaitStrategy;
+
+use crate::limits::plain_ring::PlainRing;
+use crate::session::Wait;
+use crate::session::guest::GuestSession;
+use crate::session::host::HostSession;
+
+/// What a transport is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// How the processes wait.
+    pub wait: Wait,
+    /// The size of all messages, in bytes.
+    pub size_bytes: usize,
+}
+
+impl Setting {
+    /// Room for four messages, and for 256 KiB at least: a power of two. Every ring gets this.
+    pub fn capacity_bytes(&self) -> usize {
+        (4 * self.size_bytes).next_power_of_two().max(256 * 1024)
+    }
+
+    /// How an endpoint in shared memory shall wait.
+    pub fn strategy(&self) -> WaitStrategy {
+        match self.wait {
+            Wait::Spin => WaitStrategy::Spin,
+            // Not `WaitStrategy::adaptive()`: a process that is pinned to one processor sees only
+            // that one, and would not look at all.
+            Wait::Adaptive => WaitStrategy::Adaptive { spins: 2_000 },
+            Wait::Park | Wait::Block => WaitStrategy::Park,
+        }
+    }
+}
+
+/// A mechanism, and how its two sides are run.
+#[derive(Clone, Copy, Debug)]
+pub struct Mechanism {
+    /// Its name in the record.
+    pub name: &'static str,
+    /// Whether it is another library.
+    pub peer: bool,
+    /// Whether it is measured as a limit, and shown as such.
+    pub limit: bool,
+    /// The ways of waiting that it has.
+    pub waits: &'static [Wait],
+    /// Called in each process before anything else.
+    pub prepare: Option<fn() -> io::Result<()>>,
+    /// Measures it, in the host.
+    pub host: fn(&mut HostSession) -> anyhow::Result<()>,
+    /// Answers, in the guest.
+    pub guest: fn(&mut GuestSession) -> anyhow::Result<()>,
+}
+
+impl Mechanism {
+    /// The one of this name.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn find<'a>(mechanisms: &'a [Self], name: &str) -> anyhow::Result<&'a Self> {
+        mechanisms
+            .iter()
+            .find(|mechanism| mechanism.name == name)
+            .with_context(|| format!("there is no mechanism {name:?}"))
+    }
+
+    /// Prepares this process for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the mechanism.
+    pub fn prepare(&self) -> io::Result<()> {
+        self.prepare.map_or(Ok(()), |prepare| prepare())
+    }
+}
+
+/// A mechanism of the kernel, which can be asked again and again or left to sleep.
+#[macro_export]
+macro_rules! kernel_mechanism {
+    ($name:expr, $transport:expr) => {
+        $crate::mechanisms::Mechanism {
+            name: $name,
+            peer: false,
+            limit: false,
+            waits: &[$crate::session::Wait::Spin, $crate::session::Wait::Block],
+            prepare: None,
+            host: |session| match session.wait() {
+                $crate::session::Wait::Spin => {
+                    session.measure::<_, $crate::measure::style::Asking>($transport)
+                }
+                _ => session.measure::<_, $crate::measure::style::Waiting>($transport),
+            },
+            guest: |session| match session.wait() {
+                $crate::session::Wait::Spin => {
+                    session.serve::<_, $crate::measure::style::Asking>($transport)
+                }
+                _ => session.serve::<_, $crate::measure::style::Waiting>($transport),
+            },
+        }
+    };
+}
+
+/// A mechanism in shared memory, which waits as it is told to.
+#[macro_export]
+macro_rules! memory_mechanism {
+    ($name:expr, $waits:expr, $transport:expr) => {
+        $crate::mechanisms::Mechanism {
+            name: $name,
+            peer: false,
+            limit: false,
+            waits: &$waits,
+            prepare: None,
+            host: |session| session.measure::<_, $crate::measure::style::Waiting>($transport),
+            guest: |session| session.serve::<_, $crate::measure::style::Waiting>($transport),
+        }
+    };
+}
+
+/// All of this project, and the plain ring.
+pub const MECHANISMS: &[Mechanism] = &[
+    Mechanism {
+        limit: true,
+        ..memory_mechanism!(PLAIN_RING, [Wait::Spin], |setting| PlainRing {
+            capacity_bytes: setting.capacity_bytes()
+        })
+    },
+    kernel_mechanism!("mq-posix", |_| ipc_mq::testing::PosixQueue),
+    Mechanism {
+        prepare: Some(ipc_signal::testing::prepare_process),
+        ..kernel_mechanism!("signal-rt", |_| ipc_signal::testing::Signal)
+    },
+];
+
+/// The name of the textbook's ring.
+pub const PLAIN_RING: &str = "plain-ring";

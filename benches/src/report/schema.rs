@@ -1,0 +1,276 @@
+//! The record of a run, as JSON: version 1 of the schema. Leaves out where the figures come from.
+//!
+//! A figure that was not measured is `null`, never a guess. Times are in nanoseconds unless the name
+//! says otherwise, sizes in bytes. The order of the fields is that of the file.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the schema that this program writes.
+pub const SCHEMA: u32 = 1;
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The version: [`SCHEMA`].
+    pub schema: u32,
+    /// Where it was measured.
+    pub machine: Machine,
+    /// What the machine allows.
+    pub limits: Limits,
+    /// The commit of the sources (`git describe`).
+    pub commit: Option<String>,
+    /// The kernel's name and release.
+    pub kernel: String,
+    /// One for each mechanism × topology × wait × cores × awake × access × batch × size.
+    pub results: Vec<Row>,
+}
+
+/// Where it was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The processor's model.
+    pub cpu: String,
+    /// The processor's architecture: `"x86_64"`.
+    pub arch: String,
+    /// How many processors the program may use.
+    pub cores: usize,
+    /// Memory, in MiB.
+    pub memory_mib: Option<u64>,
+    /// Whether it is a virtual machine.
+    pub virtual_machine: Option<bool>,
+    /// The compiler that built the program.
+    pub rustc: String,
+    /// The processors of the two processes.
+    pub cpus: [usize; 2],
+}
+
+/// What the machine allows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The mean cache-line round trip.
+    pub cacheline_rtt_ns: Option<f64>,
+    /// The mean futex round trip.
+    pub futex_rtt_ns: WakeLimits,
+    /// The mean eventfd round trip.
+    pub eventfd_rtt_ns: WakeLimits,
+    /// The rate of copying memory, in 10⁹ bytes a second.
+    pub memcpy_gb_s: Option<f64>,
+    /// The time of an empty system call.
+    pub syscall_ns: Option<f64>,
+    /// The textbook's ring, at each size.
+    pub plain_ring: Vec<PlainRingLimit>,
+}
+
+/// A wake-up's round trip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WakeLimits {
+    /// On two cores that halt when idle.
+    pub idle: Option<f64>,
+    /// On two cores kept awake by a process of the idle class on each.
+    pub awake: Option<f64>,
+    /// On one core.
+    pub one_core: Option<f64>,
+}
+
+/// The textbook's ring at one size, spinning on two cores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlainRingLimit {
+    /// Size of the messages.
+    pub size_bytes: usize,
+    /// The mean round trip.
+    pub rtt_mean_ns: Option<f64>,
+    /// The time of a stream by its messages.
+    pub oneway_ns: Option<f64>,
+}
+
+/// One mechanism, in one way, at one size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The mechanism: `"ring"`, `"pipe"`; or another library's name.
+    pub mechanism: String,
+    /// Whether it is another library.
+    pub peer: bool,
+    /// Who talks with whom: `"one-to-one"`.
+    pub topology: String,
+    /// How they wait: `"spin"`, `"adaptive"`, `"park"` or `"block"`.
+    pub wait: String,
+    /// `"two"` or `"one"`.
+    pub cores: String,
+    /// Whether idle-class processes kept the cores from halting.
+    pub awake: bool,
+    /// `"copy"`: every byte written, copied in, copied out and read; or `"in-place"`.
+    pub access: String,
+    /// Messages handed over at once.
+    pub batch: u32,
+    /// Processes that took part.
+    pub processes: u32,
+    /// Room in the link, where it is bounded by bytes.
+    pub capacity_bytes: Option<usize>,
+    /// Streams that the one-way figures come from, each between two fresh processes.
+    pub runs: u32,
+    /// Where the cores were to each other: `"near"`, `"far"`, `"sibling"` (of one core), `"moved"`
+    /// (under way), `"same-core"`, `"unknown"` (not pinned).
+    pub placement: String,
+    /// The cache-line round trip beside the measurement, without time stamps.
+    pub line_probe_ns: Option<f64>,
+    /// How often the receiver of the stream asked in vain, by messages.
+    pub empty_polls_per_msg: Option<f64>,
+    /// Size of the messages.
+    pub size_bytes: usize,
+    /// Round trips.
+    pub rtt_ns: RoundTrips,
+    /// The time of a stream by its messages: the median of the runs.
+    pub oneway_ns: Option<f64>,
+    /// The least of the runs.
+    pub oneway_min_ns: Option<f64>,
+    /// The greatest of the runs.
+    pub oneway_max_ns: Option<f64>,
+    /// Messages a second of the median run.
+    pub throughput_msgs_s: Option<f64>,
+    /// 10⁹ bytes a second of the median run.
+    pub throughput_gb_s: Option<f64>,
+    /// CPU time of both processes in the stream, by messages.
+    pub cpu_ns_per_msg: Option<f64>,
+    /// Time to make a link, its hand-over included, in microseconds.
+    pub setup_us: Option<f64>,
+    /// Descriptors of a link, in both processes together.
+    pub fds: Option<f64>,
+    /// Memory of a link that is resident after use, in both processes together, in KiB. The kernel's
+    /// own buffers are not among it.
+    pub rss_kb: Option<f64>,
+}
+
+/// Times of round trips.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RoundTrips {
+    /// The mean: the median of the runs' means.
+    pub mean: Option<f64>,
+    /// Half of the rounds took no longer.
+    pub p50: Option<f64>,
+    /// 99 of 100 rounds took no longer.
+    pub p99: Option<f64>,
+    /// 999 of 1000 rounds took no longer; `null` below 1000 rounds.
+    pub p999: Option<f64>,
+    /// The longest round.
+    pub max: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn keys(value: &Value) -> Vec<&str> {
+        value.as_object().expect("an object").keys().map(String::as_str).collect()
+    }
+
+    fn sorted<const N: usize>(mut keys: [&str; N]) -> Vec<&str> {
+        keys.sort_unstable();
+        keys.to_vec()
+    }
+
+    #[test]
+    fn the_keys_are_those_that_were_promised() {
+        let machine = crate::machine::describe([0, 1]);
+        let plain_ring =
+            vec![PlainRingLimit { size_bytes: 8, rtt_mean_ns: None, oneway_ns: Some(5.0) }];
+        let record = Record {
+            schema: SCHEMA,
+            machine,
+            limits: Limits { plain_ring, ..Limits::default() },
+            commit: None,
+            kernel: "Linux".into(),
+            results: vec![tests_row()],
+        };
+        let json = serde_json::to_value(&record).expect("it is plain data");
+        assert_eq!(json["schema"], 1);
+        assert_eq!(
+            keys(&json),
+            sorted(["schema", "machine", "limits", "commit", "kernel", "results"])
+        );
+        let limits = &json["limits"];
+        assert_eq!(
+            keys(limits),
+            sorted([
+                "cacheline_rtt_ns",
+                "futex_rtt_ns",
+                "eventfd_rtt_ns",
+                "memcpy_gb_s",
+                "syscall_ns",
+                "plain_ring"
+            ])
+        );
+        for wake in ["futex_rtt_ns", "eventfd_rtt_ns"] {
+            assert_eq!(keys(&limits[wake]), sorted(["idle", "awake", "one_core"]));
+        }
+        assert_eq!(
+            keys(&limits["plain_ring"][0]),
+            sorted(["size_bytes", "rtt_mean_ns", "oneway_ns"])
+        );
+        let row = &json["results"][0];
+        assert_eq!(
+            keys(row),
+            sorted([
+                "mechanism",
+                "peer",
+                "topology",
+                "wait",
+                "cores",
+                "awake",
+                "access",
+                "batch",
+                "processes",
+                "capacity_bytes",
+                "runs",
+                "placement",
+                "line_probe_ns",
+                "empty_polls_per_msg",
+                "size_bytes",
+                "rtt_ns",
+                "oneway_ns",
+                "oneway_min_ns",
+                "oneway_max_ns",
+                "throughput_msgs_s",
+                "throughput_gb_s",
+                "cpu_ns_per_msg",
+                "setup_us",
+                "fds",
+                "rss_kb"
+            ])
+        );
+        assert_eq!(keys(&row["rtt_ns"]), sorted(["mean", "p50", "p99", "p999", "max"]));
+        assert!(row["oneway_ns"].is_null(), "what was not measured is null, and present");
+        let back: Record = serde_json::from_value(json.clone()).expect("it reads its own");
+        assert_eq!(back, record);
+    }
+
+    fn tests_row() -> Row {
+        Row {
+            mechanism: "ring".into(),
+            peer: false,
+            topology: "one-to-one".into(),
+            wait: "spin".into(),
+            cores: "two".into(),
+            awake: false,
+            access: "copy".into(),
+            batch: 1,
+            processes: 2,
+            capacity_bytes: None,
+            runs: 1,
+            placement: "near".into(),
+            line_probe_ns: None,
+            empty_polls_per_msg: None,
+            size_bytes: 8,
+            rtt_ns: RoundTrips::default(),
+            oneway_ns: None,
+            oneway_min_ns: None,
+            oneway_max_ns: None,
+            throughput_msgs_s: None,
+            throughput_gb_s: None,
+            cpu_ns_per_msg: None,
+            setup_us: None,
+            fds: None,
+            rss_kb: None,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! From the samples of all passes to one figure each: medians, merged histograms, and multiples of
+//! the limits. Leaves out how they are shown.
+
+use hdrhistogram::Histogram;
+
+use super::schema::{Limits, Machine, PlainRingLimit, Record, RoundTrips, Row, SCHEMA, WakeLimits};
+use crate::limits::line::Placement;
+use crate::machine;
+use crate::matrix::Cell;
+use crate::mechanisms::{Mechanism, PLAIN_RING};
+use crate::runner::Findings;
+use crate::session::{Cores, LimitSample, Sample, Wait};
+
+/// Makes the record of a run.
+pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -> Record {
+    let mut results = Vec::new();
+    let mut plain_ring = Vec::new();
+    for ((cell, size_bytes), samples) in &findings.samples {
+        let Some((name, wait)) = cell.subject else { continue };
+        let peer = Mechanism::find(mechanisms, name).is_ok_and(|mechanism| mechanism.peer);
+        let row = row(*cell, (name, wait), peer, *size_bytes, samples);
+        if name == PLAIN_RING {
+            plain_ring.push(PlainRingLimit {
+                size_bytes: *size_bytes,
+                rtt_mean_ns: row.rtt_ns.mean,
+                oneway_ns: row.oneway_ns,
+            });
+        } else {
+            results.push(row);
+        }
+    }
+    // As the list of mechanisms has them, not by the alphabet.
+    let place = |row: &Row| mechanisms.iter().position(|m| m.name == row.mechanism);
+    results.sort_by_key(|row| (place(row), row.size_bytes));
+    Record {
+        schema: SCHEMA,
+        machine,
+        limits: limits(findings, plain_ring),
+        commit: machine::commit(),
+        kernel: machine::kernel(),
+        results,
+    }
+}
+
+fn row(
+    cell: Cell,
+    (mechanism, wait): (&str, Wait),
+    peer: bool,
+    size_bytes: usize,
+    samples: &[Sample],
+) -> Row {
+    let (samples, placement) = in_one_placement(samples, |sample| sample.placement);
+    let median_of = |figure: &dyn Fn(&Sample) -> Option<f64>| {
+        median(samples.iter().filter_map(|sample| figure(sample)))
+    };
+    let oneway = || samples.iter().map(|sample| sample.oneway_ns);
+    let oneway_ns = median(oneway());
+    Row {
+        mechanism: mechanism.into(),
+        peer,
+        topology: "one-to-one".into(),
+        wait: wait.name().into(),
+        cores: if cell.cores == Cores::One { "one" } else { "two" }.into(),
+        awake: cell.cores == Cores::TwoAwake,
+        access: "copy".into(),
+        batch: 1,
+        processes: 2,
+        capacity_bytes: samples.first().and_then(|sample| sample.capacity_bytes),
+        runs: samples.len() as u32,
+        placement: placement.name().into(),
+        line_probe_ns: median_of(&|sample| sample.probe.map(|probe| probe.line_ns)),
+        empty_polls_per_msg: median_of(&|sample| sample.empty_polls_per_msg),
+        size_bytes,
+        rtt_ns: round_trips(
+            samples.iter().map(|sample| &sample.rtt_counts[..]),
+            median_of(&|sample| Some(sample.rtt_mean_ns)),
+        ),
+        oneway_ns,
+        oneway_min_ns: oneway().reduce(f64::min),
+        oneway_max_ns: oneway().reduce(f64::max),
+        throughput_msgs_s: oneway_ns.map(|ns| 1e9 / ns),
+        throughput_gb_s: oneway_ns.map(|ns| size_bytes as f64 / ns),
+        cpu_ns_per_msg: median_of(&|sample| Some(sample.cpu_ns_per_msg)),
+        setup_us: median_of(&|sample| Some(sample.setup_us)),
+        fds: median_of(&|sample| Some(sample.fds)),
+        rss_kb: median_of(&|sample| Some(sample.rss_kb)),
+    }
+}
+
+fn limits(findings: &Findings, plain_ring: Vec<PlainRingLimit>) -> Limits {
+    let of = |cores: Cores, figure: &dyn Fn(&LimitSample) -> Option<f64>| {
+        let all = findings.limits.get(&cores).map_or(&[][..], |samples| samples);
+        let (samples, _) = in_one_placement(all, |sample| sample.placement);
+        median(samples.into_iter().filter_map(figure))
+    };
+    let wakes = |figure: &dyn Fn(&LimitSample) -> Option<f64>| WakeLimits {
+        idle: of(Cores::Two, figure),
+        awake: of(Cores::TwoAwake, figure),
+        one_core: of(Cores::One, figure),
+    };
+    let anywhere = |figure: &dyn Fn(&LimitSample) -> Option<f64>| {
+        median(findings.limits.values().flatten().filter_map(figure))
+    };
+    Limits {
+        cacheline_rtt_ns: of(Cores::Two, &|sample| sample.line_mean_ns),
+        futex_rtt_ns: wakes(&|sample| Some(sample.futex_ns)),
+        eventfd_rtt_ns: wakes(&|sample| Some(sample.eventfd_ns)),
+        memcpy_gb_s: anywhere(&|sample| Some(sample.memcpy_gb_s)),
+        syscall_ns: anywhere(&|sample| Some(sample.syscall_ns)),
+        plain_ring,
+    }
+}
+
+/// The percentiles of the cache line's round trip, which have no place in the record.
+pub fn line_round_trips(findings: &Findings) -> RoundTrips {
+    let all = findings.limits.get(&Cores::Two).map_or(&[][..], |samples| samples);
+    let (samples, _) = in_one_placement(all, |sample| sample.placement);
+    let mean = median(samples.iter().filter_map(|sample| sample.line_mean_ns));
+    round_trips(samples.iter().map(|sample| &sample.line_counts[..]), mean)
+}
+
+/// The samples of one placement only, since figures from two do not mix: of the near ones if there
+/// are any, else of the placement that has the most.
+fn in_one_placement<T>(samples: &[T], of: impl Fn(&T) -> Placement) -> (Vec<&T>, Placement) {
+    let count = |placement| samples.iter().filter(|sample| of(sample) == placement).count();
+    let best = samples.iter().map(&of).max_by_key(|&placement| match placement {
+        Placement::Near => usize::MAX,
+        other => count(other),
+    });
+    let best = best.unwrap_or(Placement::Unknown);
+    (samples.iter().filter(|sample| of(sample) == best).collect(), best)
+}
+
+/// The percentiles of all rounds together.
+fn round_trips<'a>(
+    counts: impl Iterator<Item = &'a [(u64, u64)]>,
+    mean: Option<f64>,
+) -> RoundTrips {
+    let mut all = Histogram::<u64>::new(3).expect("three digits are allowed");
+    for &(value, count) in counts.flatten() {
+        all.record_n(value, count).expect("the histogram grows");
+    }
+    if all.is_empty() {
+        return RoundTrips { mean, ..RoundTrips::default() };
+    }
+    let at = |quantile| Some(all.value_at_quantile(quantile) as f64);
+    RoundTrips {
+        mean,
+        p50: at(0.5),
+        p99: at(0.99),
+        p999: if all.len() < 1000 { None } else { at(0.999) },
+        max: Some(all.max() as f64),
+    }
+}
+
+/// The middle one, or the mean of the two in the middle; `None` of nothing.
+pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        len if len % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
+/// The limit of a row's round trip: a line between cores that look, a futex between ones that sleep.
+pub fn rtt_limit_ns(row: &Row, limits: &Limits) -> Option<f64> {
+    let sleeps = row.wait == Wait::Park.name() || row.wait == Wait::Block.name();
+    match (sleeps, row.cores.as_str(), row.awake) {
+        (false, _, _) => limits.cacheline_rtt_ns,
+        (true, "one", _) => limits.futex_rtt_ns.one_core,
+        (true, _, false) => limits.futex_rtt_ns.idle,
+        (true, _, true) => limits.futex_rtt_ns.awake,
+    }
+}
+
+/// The limit of a row's stream: the plain ring's, at the same size.
+pub fn oneway_limit_ns(row: &Row, limits: &Limits) -> Option<f64> {
+    limits.plain_ring.iter().find(|plain| plain.size_bytes == row.size_bytes)?.oneway_ns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert_eq!(median([]), None);
+        assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn percentiles_are_those_of_all_passes_together() {
+        let pass: Vec<(u64, u64)> = (1..=1000).map(|ns| (ns, 1)).collect();
+        let trips = round_trips([&pass[..], &pass[..]].into_iter(), Some(500.5));
+        assert_eq!(trips.mean, Some(500.5));
+        assert_eq!(trips.p50, Some(500.0));
+        assert_eq!(trips.p99, Some(990.0));
+        assert_eq!(trips.p999, Some(999.0));
+        assert_eq!(trips.max, Some(1000.0));
+    }
+
+    #[test]
+    fn too_few_rounds_have_no_tail() {
+        let trips = round_trips([&[(100, 999)][..]].into_iter(), None);
+        assert_eq!((trips.p99, trips.p999), (Some(100.0), None));
+        assert_eq!(round_trips([].into_iter(), None), RoundTrips::default());
+    }
+
+    #[test]
+    fn samples_of_another_placement_are_left_out() {
+        use Placement::{Far, Moved, Near};
+        let of = |placement: &Placement| *placement;
+        assert_eq!(in_one_placement(&[Far, Near, Far], of), (vec![&Near], Near));
+        assert_eq!(in_one_placement(&[Far, Moved, Far], of), (vec![&Far, &Far], Far));
+    }
+}

@@ -1,0 +1,420 @@
+//! The record as tables for a terminal of 100 columns: first everything, by size and in the order of
+//! speed; last, where the eye ends, what wins.
+
+use std::fmt::Write as _;
+
+use comfy_table::{Cell as TableCell, CellAlignment, Table, presets};
+
+use super::schema::{Limits, Record, RoundTrips, Row};
+use super::summary::{oneway_limit_ns, rtt_limit_ns};
+use crate::mechanisms::{Mechanism, PLAIN_RING};
+use crate::runner::Findings;
+use crate::session::Wait;
+
+/// The longest line.
+const COLUMNS: u16 = 100;
+
+/// Rows that can be compared with each other: the same way of waiting on the same cores.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    title: &'static str,
+    short: &'static str,
+    sleeps: bool,
+    cores: &'static str,
+    awake: bool,
+}
+
+const GROUPS: [Group; 4] = [
+    Group {
+        title: "looking, two cores; × cache line",
+        short: "looking",
+        sleeps: false,
+        cores: "two",
+        awake: false,
+    },
+    Group {
+        title: "sleeping, two cores that halt; × futex there",
+        short: "sleeping",
+        sleeps: true,
+        cores: "two",
+        awake: false,
+    },
+    Group {
+        title: "sleeping, two cores kept awake; × futex there",
+        short: "sleeping, awake",
+        sleeps: true,
+        cores: "two",
+        awake: true,
+    },
+    Group {
+        title: "sleeping, one core; × futex there",
+        short: "one core",
+        sleeps: true,
+        cores: "one",
+        awake: false,
+    },
+];
+
+impl Group {
+    fn has(self, row: &Row) -> bool {
+        let sleeps = row.wait == Wait::Park.name() || row.wait == Wait::Block.name();
+        (sleeps, row.cores.as_str(), row.awake) == (self.sleeps, self.cores, self.awake)
+    }
+}
+
+/// Writes everything.
+pub fn render(
+    record: &Record,
+    findings: &Findings,
+    line: &RoundTrips,
+    mechanisms: &[Mechanism],
+) -> String {
+    let mut text = String::new();
+    let mut sizes: Vec<usize> = record.results.iter().map(|row| row.size_bytes).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    for &size in &sizes {
+        text += &size_table(record, size);
+        text += &left_out(findings, mechanisms, size);
+        text.push('\n');
+    }
+    if let Some(&size) = sizes.first() {
+        text += &link_table(record, size, sizes.last().copied().unwrap_or(size));
+    }
+    text += &limits_text(&record.limits, line);
+    text += &winners_table(record, &sizes);
+    text += &notes(record, findings);
+    text
+}
+
+/// All rows of one size, group by group, the fastest first.
+fn size_table(record: &Record, size: usize) -> String {
+    let mut table = new_table();
+    table.set_header([
+        "mechanism",
+        "wait",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "mean ×",
+        "one-way",
+        "× ring",
+        "min–max",
+        "polls",
+    ]);
+    let mut titles = Vec::new();
+    for group in GROUPS {
+        let mut rows: Vec<&Row> =
+            record.results.iter().filter(|row| row.size_bytes == size && group.has(row)).collect();
+        let key = |row: &Row| row.rtt_ns.p50.unwrap_or(f64::INFINITY);
+        rows.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        if !rows.is_empty() {
+            titles.push((table.row_count(), group.title));
+        }
+        for row in rows {
+            add_row(&mut table, size_row(row, &record.limits));
+        }
+    }
+    // Every row is one line; the titles are no rows, as they would widen a column.
+    let mut lines: Vec<String> = lines(table);
+    for (rows_above, title) in titles.into_iter().rev() {
+        lines.insert(1 + rows_above, format!("— {title}"));
+    }
+    format!("{} messages: round trip, and one way\n{}\n", size_name(size), lines.join("\n"))
+}
+
+fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
+    let oneway_range = match (row.oneway_min_ns, row.oneway_max_ns) {
+        (Some(min), Some(max)) => format!("{}–{}", short_time(min), short_time(max)),
+        _ => "–".into(),
+    };
+    let mark = if matches!(row.placement.as_str(), "near" | "same-core") { "" } else { "*" };
+    let rtt = &row.rtt_ns;
+    [
+        format!("{}{mark}", row.mechanism),
+        row.wait.clone(),
+        time(rtt.p50),
+        time(rtt.p99),
+        time(rtt.p999),
+        time(rtt.max),
+        multiple(rtt.mean, rtt_limit_ns(row, limits)),
+        time(row.oneway_ns),
+        multiple(row.oneway_ns, oneway_limit_ns(row, limits)),
+        oneway_range,
+        number(row.empty_polls_per_msg),
+    ]
+}
+
+/// What the size table lacks, and why.
+fn left_out(findings: &Findings, mechanisms: &[Mechanism], size: usize) -> String {
+    let unfit = mechanisms.iter().filter_map(|mechanism| {
+        let reason = findings.unfit.get(&(mechanism.name, size))?;
+        Some(format!("{} ({reason})", mechanism.name))
+    });
+    let unfit: Vec<String> = unfit.collect();
+    if unfit.is_empty() { String::new() } else { wrap("not at this size: ", &unfit.join(", ")) }
+}
+
+/// What a link costs beside time in use.
+fn link_table(record: &Record, small: usize, large: usize) -> String {
+    let mut table = new_table();
+    table.set_header([
+        "a link of".to_owned(),
+        "set-up".into(),
+        "fds".into(),
+        format!("resident, {}", size_name(small)),
+        format!("resident, {}", size_name(large)),
+        format!("CPU/msg looking, {}", size_name(small)),
+        "sleeping".into(),
+    ]);
+    let mut names: Vec<&str> = record.results.iter().map(|row| row.mechanism.as_str()).collect();
+    names.dedup();
+    for name in names {
+        let find = |group: Group, size: usize| {
+            let mut rows = record.results.iter().filter(|row| row.mechanism == name);
+            rows.find(|row| group.has(row) && row.size_bytes == size)
+        };
+        let [looking, sleeping, ..] = GROUPS;
+        let either = |size| find(looking, size).or_else(|| find(sleeping, size));
+        let resident = |row: Option<&Row>| {
+            row.and_then(|row| row.rss_kb).map_or("–".into(), |kb| format!("{kb:.0} KiB"))
+        };
+        let Some(row) = either(small) else { continue };
+        add_row(
+            &mut table,
+            [
+                name.to_owned(),
+                time(row.setup_us.map(|us| us * 1e3)),
+                number(row.fds),
+                resident(Some(row)),
+                resident(either(large)),
+                time(find(looking, small).and_then(|row| row.cpu_ns_per_msg)),
+                time(find(sleeping, small).and_then(|row| row.cpu_ns_per_msg)),
+            ],
+        );
+    }
+    lines(table).join("\n") + "\n\n"
+}
+
+fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
+    let mut text = String::from("Limits of this machine, measured in the same run\n");
+    let mut put = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<32}{value}");
+    };
+    let wakes = |wake: &super::schema::WakeLimits| {
+        format!(
+            "{} halting, {} awake, {} one core",
+            time(wake.idle),
+            time(wake.awake),
+            time(wake.one_core)
+        )
+    };
+    put(
+        "cache-line round trip",
+        format!("{} (p50 {}, p99 {})", time(line.mean), time(line.p50), time(line.p99)),
+    );
+    put("futex round trip", wakes(&limits.futex_rtt_ns));
+    put("eventfd round trip", wakes(&limits.eventfd_rtt_ns));
+    put("memory copy", format!("{} GB/s", number(limits.memcpy_gb_s)));
+    put("empty system call", time(limits.syscall_ns));
+    let plain = limits.plain_ring.iter().map(|plain| {
+        let size = size_name(plain.size_bytes);
+        format!("{size}: {} / {}", time(plain.rtt_mean_ns), time(plain.oneway_ns))
+    });
+    let plain: Vec<String> = plain.collect();
+    text += &wrap("textbook's ring, rtt / one-way  ", &plain.join(", "));
+    text.push('\n');
+    text
+}
+
+/// The fastest of each group at each size.
+fn winners_table(record: &Record, sizes: &[usize]) -> String {
+    let mut table = new_table();
+    let mut header = vec![String::from("fastest at")];
+    header.extend(GROUPS.map(|group| group.short.to_owned()));
+    header.push("one way".into());
+    table.set_header(header);
+    for &size in sizes {
+        let fastest = |figure: &dyn Fn(&Row) -> Option<f64>| {
+            let rows = record.results.iter().filter(|row| row.size_bytes == size);
+            let best = rows
+                .filter_map(|row| Some((figure(row)?, row)))
+                .min_by(|(a, _), (b, _)| a.total_cmp(b));
+            best.map_or("–".into(), |(ns, row)| format!("{} {}", row.mechanism, time(Some(ns))))
+        };
+        let mut cells = vec![size_name(size)];
+        cells.extend(GROUPS.map(|group| fastest(&|row| row.rtt_ns.p50.filter(|_| group.has(row)))));
+        cells.push(fastest(&|row| row.oneway_ns));
+        add_row(&mut table, cells);
+    }
+    format!("What wins (round trip p50, and one way)\n{}\n", lines(table).join("\n"))
+}
+
+fn notes(record: &Record, findings: &Findings) -> String {
+    let mut text = String::from("\n");
+    let mut lost: Vec<String> = Vec::new();
+    for ((cell, size), samples) in &findings.samples {
+        let share = samples.iter().map(|sample| sample.lost_share).fold(0.0, f64::max);
+        if share > 0.0 {
+            lost.push(format!("{cell}, {}: {:.0} %", size_name(*size), share * 100.0));
+        }
+    }
+    if !lost.is_empty() {
+        text += &wrap("note: lost in a stream (measured by what arrived): ", &lost.join("; "));
+    }
+    let away: Vec<String> = record
+        .results
+        .iter()
+        .filter(|row| !matches!(row.placement.as_str(), "near" | "same-core"))
+        .map(|row| format!("{} {} {}: {}", row.mechanism, row.wait, row.size_bytes, row.placement))
+        .collect();
+    if !away.is_empty() {
+        text += &wrap("note: * cores not near each other: ", &away.join("; "));
+    }
+    for warning in &findings.warnings {
+        text += &wrap("warning: ", warning);
+    }
+    for ((cell, size), failure) in &findings.failures {
+        let size = size.map_or(String::new(), |size| format!(", {}", size_name(size)));
+        text += &wrap("failed: ", &format!("{cell}{size}: {failure}"));
+    }
+    let _ = writeln!(
+        text,
+        "{} pass{} over everything; {}; {PLAIN_RING} = \"ring\" in \"× ring\"; see --help.",
+        findings.passes,
+        if findings.passes == 1 { "" } else { "es" },
+        record.kernel
+    );
+    text
+}
+
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+/// The first cell to the left, the others to the right, as numbers want it.
+fn add_row<S: Into<String>>(table: &mut Table, cells: impl IntoIterator<Item = S>) {
+    let cells = cells.into_iter().enumerate().map(|(index, text)| {
+        let align = if index == 0 { CellAlignment::Left } else { CellAlignment::Right };
+        TableCell::new(text.into()).set_alignment(align)
+    });
+    table.add_row(cells.collect::<Vec<_>>());
+}
+
+/// The table's lines, with one space between columns and none at the ends.
+fn lines(mut table: Table) -> Vec<String> {
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding(if index == 0 { (0, 1) } else { (1, 0) });
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// Breaks a text at spaces, each further line indented.
+fn wrap(label: &str, text: &str) -> String {
+    let mut lines = String::new();
+    let mut line = label.to_owned();
+    for word in text.split(' ') {
+        if line.chars().count() + word.chars().count() > usize::from(COLUMNS) {
+            lines += line.trim_end();
+            lines += "\n  ";
+            line = String::new();
+        }
+        line += word;
+        line.push(' ');
+    }
+    lines += line.trim_end();
+    lines.push('\n');
+    lines
+}
+
+/// A time in at most six characters: two digits, or the whole of three.
+fn time(ns: Option<f64>) -> String {
+    let Some(ns) = ns else { return "–".into() };
+    let (value, unit) = scaled(ns);
+    format!("{} {unit}", digits(value))
+}
+
+/// As [`time`], without the unit's name.
+fn short_time(ns: f64) -> String {
+    let (value, unit) = scaled(ns);
+    match unit {
+        "ns" => digits(value),
+        _ => format!("{}{}", digits(value), &unit[..unit.len() - 1]),
+    }
+}
+
+fn scaled(ns: f64) -> (f64, &'static str) {
+    match ns {
+        _ if ns < 999.5 => (ns, "ns"),
+        _ if ns < 999.5e3 => (ns / 1e3, "µs"),
+        _ if ns < 999.5e6 => (ns / 1e6, "ms"),
+        _ => (ns / 1e9, "s"),
+    }
+}
+
+fn digits(value: f64) -> String {
+    if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("–".into(), digits)
+}
+
+fn multiple(value: Option<f64>, limit: Option<f64>) -> String {
+    match (value, limit) {
+        (Some(value), Some(limit)) if limit > 0.0 => match value / limit {
+            ratio if ratio < 9.95 => format!("{ratio:.2}"),
+            ratio => format!("{ratio:.0}"),
+        },
+        _ => "–".into(),
+    }
+}
+
+fn size_name(bytes: usize) -> String {
+    match bytes {
+        _ if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        _ if bytes >= 1 << 10 && bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_take_six_characters() {
+        let cases = [
+            (3.14, "3.1 ns"),
+            (84.0, "84 ns"),
+            (999.4, "999 ns"),
+            (999.6, "1.0 µs"),
+            (41_100.0, "41 µs"),
+            (999_600.0, "1.0 ms"),
+            (2.5e9, "2.5 s"),
+        ];
+        for (ns, text) in cases {
+            assert_eq!(time(Some(ns)), text);
+        }
+        assert_eq!(time(None), "–");
+        assert_eq!(short_time(41_100.0), "41µ");
+    }
+
+    #[test]
+    fn multiples_of_what_was_not_measured_are_not_invented() {
+        assert_eq!(multiple(Some(100.0), None), "–");
+        assert_eq!(multiple(None, Some(100.0)), "–");
+        assert_eq!(multiple(Some(85.0), Some(100.0)), "0.85");
+        assert_eq!(multiple(Some(4_000.0), Some(100.0)), "40");
+    }
+
+    #[test]
+    fn long_notes_are_broken_within_the_columns() {
+        let text = wrap("note: ", &"word ".repeat(60));
+        assert!(text.lines().count() > 2);
+        assert!(text.lines().all(|line| line.chars().count() <= usize::from(COLUMNS) + 2));
+    }
+}

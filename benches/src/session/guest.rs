@@ -1,0 +1,170 @@
+//! The guest of a session: does what the host asks, until the host is gone.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use ipc_core::OpenError;
+use ipc_testing::{Host, Transport};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::protocol::{Answer, Channel, Request};
+use super::usage::Usage;
+use super::{SessionSpec, Wait};
+use crate::limits::eventfd::EventfdPair;
+use crate::limits::futex;
+use crate::limits::line::{self, Probe};
+use crate::machine;
+use crate::measure::pattern;
+use crate::measure::rtt::{self, Messages};
+use crate::measure::style::Style;
+use crate::mechanisms::{Mechanism, Setting};
+use crate::shared::Board;
+
+/// A guest on its processor, with its host.
+#[derive(Debug)]
+pub struct GuestSession {
+    host: Host,
+    board: Board,
+    wait: Wait,
+}
+
+/// Runs the guest that the host has started with this specification. Ends when the host does.
+pub fn run(spec: &SessionSpec, mechanisms: &[Mechanism]) -> ExitCode {
+    let host = match Host::from_stdin() {
+        Ok(host) => host,
+        Err(error) => {
+            eprintln!("guest: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let host_pid = host.pid();
+    if let Err(error) = serve(host, spec, mechanisms) {
+        // The host may be waiting on a link that knows no death: end it too, after saying why.
+        eprintln!("guest: {error:#}");
+        if let Some(pid) = i32::try_from(host_pid).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn serve(mut host: Host, spec: &SessionSpec, mechanisms: &[Mechanism]) -> anyhow::Result<()> {
+    // The host warns if it cannot pin itself; the reasons are the same here.
+    let _ = machine::pin(spec.cpus[1]);
+    let board = host.invitation().descriptors.pop().context("the board came without memory")?;
+    let board = Board::join(board)?;
+    host.say(&Answer::Done)?;
+    match &spec.subject {
+        None => GuestSession { host, board, wait: Wait::Block }.serve_limits(),
+        Some((name, wait)) => {
+            let mechanism = Mechanism::find(mechanisms, name)?;
+            mechanism.prepare()?;
+            (mechanism.guest)(&mut GuestSession { host, board, wait: *wait })
+        }
+    }
+}
+
+impl GuestSession {
+    /// How the processes of this session wait.
+    pub fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    /// Answers the host's requests about a mechanism.
+    ///
+    /// # Errors
+    ///
+    /// Any that occurs on a link. What keeps a link from being made is told to the host instead.
+    pub fn serve<T: Transport, W: Style>(
+        &mut self,
+        transport: fn(&Setting) -> T,
+    ) -> anyhow::Result<()> {
+        let prepared = |size_bytes| {
+            (transport(&Setting { wait: self.wait, size_bytes }), Messages::new(size_bytes))
+        };
+        let (mut transport, mut messages) = prepared(pattern::MIN_LEN);
+        let (mut sender, mut receiver) = (None, None);
+        loop {
+            let answer = match self.host.listen()? {
+                Request::Prepare { size_bytes } => {
+                    (transport, messages) = prepared(size_bytes);
+                    Answer::Usage(Usage::of_this_process()?)
+                }
+                Request::JoinAsReceiver => {
+                    joined(transport.join_as_receiver(self.host.invitation()), &mut receiver)
+                }
+                Request::JoinAsSender => {
+                    joined(transport.join_as_sender(self.host.invitation()), &mut sender)
+                }
+                Request::Pong { first, rounds } => {
+                    let (sender, receiver) =
+                        sender.as_mut().zip(receiver.as_mut()).context(UNMADE)?;
+                    self.board.rendezvous();
+                    rtt::pong::<W>(sender, receiver, &mut messages, first, rounds)?;
+                    Answer::Done
+                }
+                Request::Receive(stream) => {
+                    let receiver = receiver.as_mut().context(UNMADE)?;
+                    let buffer = &mut messages.incoming;
+                    Answer::Arrived(stream.receive::<W>(receiver, buffer, &self.board)?)
+                }
+                Request::Leave => {
+                    let usage = Usage::of_this_process()?;
+                    (sender, receiver) = (None, None);
+                    Answer::Usage(usage)
+                }
+                Request::Probe => self.answer_probe(),
+                other => bail!("out of place: {other:?}"),
+            };
+            self.host.say(&answer)?;
+        }
+    }
+
+    /// Answers the host's requests about the limits.
+    fn serve_limits(&mut self) -> anyhow::Result<()> {
+        loop {
+            let answer = match self.host.listen()? {
+                Request::LinePong { rounds } => {
+                    self.board.rendezvous();
+                    line::pong(&self.board, rounds);
+                    Answer::Done
+                }
+                Request::FutexPong { rounds } => {
+                    self.board.rendezvous();
+                    futex::pong(&self.board, rounds)?;
+                    Answer::Done
+                }
+                Request::EventfdPong { rounds } => {
+                    let descriptors = self.host.invitation().descriptors;
+                    let pair =
+                        EventfdPair::from_descriptors(descriptors).context("two eventfds")?;
+                    self.board.rendezvous();
+                    pair.pong(rounds)?;
+                    Answer::Done
+                }
+                Request::Probe => self.answer_probe(),
+                other => bail!("out of place: {other:?}"),
+            };
+            self.host.say(&answer)?;
+        }
+    }
+
+    fn answer_probe(&self) -> Answer {
+        Probe::answer(&self.board);
+        Answer::Done
+    }
+}
+
+const UNMADE: &str = "the links have not been made";
+
+/// Keeps an end that was made; what else happened is for the host to judge.
+fn joined<E>(end: Result<E, OpenError>, place: &mut Option<E>) -> Answer {
+    match end {
+        Ok(end) => {
+            *place = Some(end);
+            Answer::Done
+        }
+        Err(error) => Answer::Failed(error.to_string()),
+    }
+}

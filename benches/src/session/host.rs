@@ -1,0 +1,417 @@
+//! The host of a session: makes the links, sends, and holds the clock.
+
+// Sets an alarm, for which no safe call is at hand.
+#![allow(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use hdrhistogram::Histogram;
+use ipc_core::{Capacity, LinkProperties, Receiver, Sender};
+use ipc_testing::{Guest, Invitation, Pending, Scope, Transport};
+
+use super::protocol::{Answer, Channel, Request};
+use super::usage::Usage;
+use super::{Cores, Finding, LimitSample, Sample, SessionSpec, Wait};
+use crate::clock::Clock;
+use crate::limits::eventfd::EventfdPair;
+use crate::limits::line::{self, Placement, Probe};
+use crate::limits::{alone, futex};
+use crate::machine;
+use crate::measure::oneway::{Arrived, Sent, Stream};
+use crate::measure::rtt::{self, Messages};
+use crate::measure::style::Style;
+use crate::mechanisms::{Mechanism, Setting};
+use crate::shared::Board;
+use crate::spinner::Spinners;
+
+/// How often a measurement is repeated if the cores were moved meanwhile.
+const ATTEMPTS: u32 = 3;
+/// The most round trips of one measurement; their times are kept until its end.
+const MAX_ROUNDS: usize = 400_000;
+/// The most messages of one stream.
+const MAX_STREAM: u64 = 50_000_000;
+/// Rounds of the cache-line limit.
+const LINE_ROUNDS: usize = 50_000;
+
+/// A host on its processor, with its guest on another.
+#[derive(Debug)]
+pub struct HostSession {
+    spec: SessionSpec,
+    wait: Wait,
+    guest: Guest,
+    board: Board,
+    clock: Clock,
+    pinned: bool,
+    /// What the work of a probe takes while the guest sleeps, in nanoseconds.
+    alone_ns: f64,
+    /// Room for the times of round trips, touched beforehand.
+    ticks: Vec<u64>,
+    _spinners: Spinners,
+}
+
+/// Runs a session, and prints what it finds.
+///
+/// # Errors
+///
+/// What ends the session early. What was printed before holds.
+pub fn run(spec: &SessionSpec, mechanisms: &[Mechanism]) -> anyhow::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    let mut session = HostSession::start(spec.clone(), mechanisms)?;
+    match &spec.subject {
+        None => session.measure_limits(),
+        Some((name, _)) => (Mechanism::find(mechanisms, name)?.host)(&mut session),
+    }
+}
+
+impl HostSession {
+    fn start(spec: SessionSpec, mechanisms: &[Mechanism]) -> anyhow::Result<Self> {
+        set_alarm(&spec);
+        let wait = spec.subject.as_ref().map_or(Wait::Block, |(_, wait)| *wait);
+        if let Some((name, _)) = &spec.subject {
+            Mechanism::find(mechanisms, name)?.prepare()?;
+        }
+        let spinners = match spec.cores {
+            Cores::TwoAwake => Spinners::start(&spec.cpus)?,
+            Cores::Two | Cores::One => Spinners::default(),
+        };
+        let pinned = machine::pin(spec.cpus[0]);
+        if let Err(error) = &pinned {
+            print(&Finding::Warning(format!("processes are not pinned to cores: {error}")))?;
+        }
+        let nothing: [(&str, &str); 0] = [];
+        let guest = Guest::start(["guest", &serde_json::to_string(&spec)?], nothing)?;
+        let (board, descriptor) = Board::create()?;
+        let mut session = Self {
+            wait,
+            guest,
+            board,
+            clock: Clock::calibrated(spec.ns_per_tick),
+            pinned: pinned.is_ok(),
+            alone_ns: 0.0,
+            ticks: vec![1; MAX_ROUNDS],
+            _spinners: spinners,
+            spec,
+        };
+        session.guest.invite(Invitation::of_descriptors(vec![descriptor]));
+        session.hear_done()?;
+        session.alone_ns = line::work_ns();
+        Ok(session)
+    }
+
+    /// How the processes of this session wait.
+    pub fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    /// Measures a mechanism at each of the sizes.
+    ///
+    /// # Errors
+    ///
+    /// Any from a link, from either process.
+    pub fn measure<T: Transport, W: Style>(
+        &mut self,
+        transport: fn(&Setting) -> T,
+    ) -> anyhow::Result<()> {
+        for size_bytes in self.spec.sizes_bytes.clone() {
+            let setting = Setting { wait: self.wait, size_bytes };
+            let mut attempts_left = ATTEMPTS;
+            let finding = loop {
+                set_alarm(&self.spec);
+                attempts_left -= 1;
+                let found = self.attempt::<T, W>(transport(&setting), size_bytes);
+                match found.with_context(|| format!("at {size_bytes} B"))? {
+                    Finding::Measured(sample)
+                        if sample.placement == Placement::Moved && attempts_left > 0 => {}
+                    finding => break finding,
+                }
+            };
+            print(&finding)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the links, measures one size, and drops the links.
+    fn attempt<T: Transport, W: Style>(
+        &mut self,
+        transport: T,
+        size_bytes: usize,
+    ) -> anyhow::Result<Finding> {
+        let mut messages = Messages::new(size_bytes);
+        let scope = Scope::new();
+        let guest_before = self.ask_usage(Request::Prepare { size_bytes })?;
+        let host_before = Usage::of_this_process()?;
+
+        let began = Instant::now();
+        let invited = transport.invite_receiver(&scope)?;
+        let mut sender = self.make_link(invited, Request::JoinAsReceiver)?;
+        let invited = transport.invite_sender(&scope)?;
+        let mut receiver = self.make_link(invited, Request::JoinAsSender)?;
+        let setup_us = began.elapsed().as_nanos() as f64 / 1000.0 / 2.0;
+
+        let properties = sender.properties();
+        if let Some(reason) = unfit(&properties, size_bytes) {
+            self.ask_usage(Request::Leave)?;
+            return Ok(Finding::Unfit { size_bytes, reason });
+        }
+
+        let probe_before = self.probe()?;
+        let rounds = self.measure_rtt::<W>(&mut sender, &mut receiver, &mut messages)?;
+        let ticks = &self.ticks[..rounds];
+        let (rtt_counts, rtt_mean_ns) = (counts(&self.clock, ticks)?, mean_ns(&self.clock, ticks));
+        let (stream, sent, arrived) =
+            self.measure_oneway::<W>(&mut sender, &mut messages.outgoing, properties.lossy)?;
+        let probe = self.probe()?;
+
+        let host_after = Usage::of_this_process()?;
+        let guest_after = self.ask_usage(Request::Leave)?;
+        let per_link = |host: fn(&Usage) -> usize| {
+            let before = host(&host_before) + host(&guest_before);
+            (host(&host_after) + host(&guest_after)).saturating_sub(before) as f64 / 2.0
+        };
+        ensure!(arrived.count > 0, "nothing of the stream arrived");
+        let per_message = |total: u64| total as f64 / arrived.count as f64;
+        Ok(Finding::Measured(Box::new(Sample {
+            size_bytes,
+            placement: self.placement(probe_before, probe),
+            probe,
+            rtt_counts,
+            rtt_mean_ns,
+            oneway_ns: per_message(arrived.ended_ns - sent.began_ns),
+            lost_share: 1.0 - arrived.count as f64 / stream.count as f64,
+            empty_polls_per_msg: W::COUNTS_EMPTY_POLLS.then(|| per_message(arrived.empty_polls)),
+            cpu_ns_per_msg: per_message(sent.cpu_ns + arrived.cpu_ns),
+            setup_us,
+            fds: per_link(|usage| usage.fds),
+            rss_kb: per_link(|usage| usage.resident_kb),
+            capacity_bytes: match properties.capacity {
+                Capacity::Bytes(bytes) => Some(bytes),
+                _ => None,
+            },
+        })))
+    }
+
+    /// Brings a link between host and guest to life; returns the host's end.
+    fn make_link<E: 'static>(
+        &mut self,
+        (invitation, pending): (Invitation, Pending<E>),
+        request: Request,
+    ) -> anyhow::Result<E> {
+        self.guest.say(&request)?;
+        self.guest.invite(invitation);
+        let end = pending.complete(self.guest.pid())?;
+        self.hear_done()?;
+        Ok(end)
+    }
+
+    /// Measures round trips for as long as they shall last; returns how many there were, with their
+    /// times at the front of `ticks`.
+    fn measure_rtt<W: Style>(
+        &mut self,
+        sender: &mut impl Sender,
+        receiver: &mut impl Receiver,
+        messages: &mut Messages,
+    ) -> anyhow::Result<usize> {
+        let budget = Duration::from_millis(self.spec.rtt_ms);
+        let mut first = 0;
+        let mut run = |rounds: u64| {
+            self.guest.say(&Request::Pong { first, rounds })?;
+            self.board.rendezvous();
+            let began = Instant::now();
+            let ticks = &mut self.ticks[..rounds as usize];
+            rtt::ping::<W>(sender, receiver, messages, first, &self.clock, ticks)?;
+            first += rounds;
+            let took = began.elapsed();
+            hear_done(&mut self.guest)?;
+            Ok(took)
+        };
+        let rounds = how_many_fill(budget, MAX_ROUNDS as u64, &mut run)?;
+        run(rounds)?;
+        Ok(rounds as usize)
+    }
+
+    /// Measures a stream for as long as it shall last.
+    fn measure_oneway<W: Style>(
+        &mut self,
+        sender: &mut impl Sender,
+        message: &mut [u8],
+        lossy: bool,
+    ) -> anyhow::Result<(Stream, Sent, Arrived)> {
+        let budget = Duration::from_millis(self.spec.oneway_ms);
+        let mut first = 0;
+        let mut last = None;
+        let mut run = |count: u64| {
+            let stream = Stream { first, count, lossy };
+            self.guest.say(&Request::Receive(stream))?;
+            let sent = stream.send::<W>(sender, message, &self.board)?;
+            let Answer::Arrived(arrived) = self.guest.listen()? else { bail!("not an arrival") };
+            first += count + 1; // the end mark has a number too
+            last = Some((stream, sent, arrived));
+            Ok(Duration::from_nanos(arrived.ended_ns.saturating_sub(sent.began_ns)))
+        };
+        let count = how_many_fill(budget, MAX_STREAM, &mut run)?;
+        run(count)?;
+        last.context("at least one stream has run")
+    }
+
+    fn measure_limits(&mut self) -> anyhow::Result<()> {
+        let mut attempts_left = ATTEMPTS;
+        loop {
+            set_alarm(&self.spec);
+            attempts_left -= 1;
+            let sample = self.attempt_limits()?;
+            if sample.placement != Placement::Moved || attempts_left == 0 {
+                return print(&Finding::Limits(sample));
+            }
+        }
+    }
+
+    fn attempt_limits(&mut self) -> anyhow::Result<LimitSample> {
+        let probe_before = self.probe()?;
+        let (mut line_counts, mut line_mean_ns) = (Vec::new(), None);
+        if self.spec.cores != Cores::One {
+            line::reset(&self.board);
+            self.guest.say(&Request::LinePong { rounds: LINE_ROUNDS as u64 })?;
+            self.board.rendezvous();
+            let ticks = &mut self.ticks[..LINE_ROUNDS];
+            line::ping(&self.board, &self.clock, ticks);
+            hear_done(&mut self.guest)?;
+            line_counts = counts(&self.clock, ticks)?;
+            line_mean_ns = Some(mean_ns(&self.clock, ticks));
+        }
+        let budget = Duration::from_millis(self.spec.rtt_ms);
+        let futex_ns = mean_of_fill(budget, |rounds| {
+            self.guest.say(&Request::FutexPong { rounds })?;
+            self.board.rendezvous();
+            let mean_ns = futex::ping(&self.board, rounds)?;
+            hear_done(&mut self.guest)?;
+            Ok(mean_ns)
+        })?;
+        let eventfds = EventfdPair::create()?;
+        let eventfd_ns = mean_of_fill(budget, |rounds| {
+            self.guest.say(&Request::EventfdPong { rounds })?;
+            self.guest.invite(Invitation::of_descriptors(eventfds.to_descriptors()?));
+            self.board.rendezvous();
+            let mean_ns = eventfds.ping(rounds)?;
+            hear_done(&mut self.guest)?;
+            Ok(mean_ns)
+        })?;
+        let probe_after = self.probe()?;
+        Ok(LimitSample {
+            placement: self.placement(probe_before, probe_after),
+            line_counts,
+            line_mean_ns,
+            futex_ns,
+            eventfd_ns,
+            memcpy_gb_s: alone::memcpy_gb_s(),
+            syscall_ns: alone::syscall_ns(),
+        })
+    }
+
+    /// Probes the cache line between the two cores; `None` where there is only one.
+    fn probe(&mut self) -> anyhow::Result<Option<Probe>> {
+        if self.spec.cores == Cores::One {
+            return Ok(None);
+        }
+        self.guest.say(&Request::Probe)?;
+        let probe = Probe::take(&self.board, self.alone_ns);
+        self.hear_done()?;
+        Ok(Some(probe))
+    }
+
+    fn placement(&self, before: Option<Probe>, after: Option<Probe>) -> Placement {
+        match before.zip(after) {
+            _ if !self.pinned => Placement::Unknown,
+            None => Placement::SameCore,
+            Some((before, after)) => before.placement_until(&after),
+        }
+    }
+
+    fn ask_usage(&mut self, request: Request) -> anyhow::Result<Usage> {
+        self.guest.say(&request)?;
+        match self.guest.listen()? {
+            Answer::Usage(usage) => Ok(usage),
+            other => bail!("the guest answered {other:?}"),
+        }
+    }
+
+    fn hear_done(&mut self) -> anyhow::Result<()> {
+        hear_done(&mut self.guest)
+    }
+}
+
+fn hear_done(guest: &mut Guest) -> anyhow::Result<()> {
+    match guest.listen()? {
+        Answer::Done => Ok(()),
+        Answer::Failed(error) => bail!("in the guest: {error}"),
+        other => bail!("the guest answered {other:?}"),
+    }
+}
+
+/// Why the link cannot carry messages of this size; `None` if it can.
+fn unfit(properties: &LinkProperties, size_bytes: usize) -> Option<String> {
+    let lengths = properties.message_length;
+    match size_bytes {
+        _ if (lengths.min..=lengths.max).contains(&size_bytes) => None,
+        _ if lengths.is_fixed() => Some(format!("exactly {} B", lengths.min)),
+        _ if size_bytes > lengths.max => Some(format!("at most {} B", lengths.max)),
+        _ => Some(format!("at least {} B", lengths.min)),
+    }
+}
+
+/// How many repetitions fill `budget`: runs ever more, until they take long enough to tell. These
+/// runs also warm up caches, pages and branch predictors.
+fn how_many_fill(
+    budget: Duration,
+    most: u64,
+    run: &mut impl FnMut(u64) -> anyhow::Result<Duration>,
+) -> anyhow::Result<u64> {
+    let mut count = 8;
+    loop {
+        let took = run(count)?;
+        if took * 16 >= budget || count == most {
+            let fill = count as f64 * budget.as_secs_f64() / took.as_secs_f64().max(1e-9);
+            return Ok((fill as u64).clamp(8, most));
+        }
+        count = (count * 4).min(most);
+    }
+}
+
+/// The mean that `run` gives for as many repetitions as fill `budget`.
+fn mean_of_fill(
+    budget: Duration,
+    mut run: impl FnMut(u32) -> anyhow::Result<f64>,
+) -> anyhow::Result<f64> {
+    let count = how_many_fill(budget, u64::from(u32::MAX / 2), &mut |count| {
+        Ok(Duration::from_nanos((run(count as u32)? * count as f64) as u64))
+    })?;
+    run(count as u32)
+}
+
+fn mean_ns(clock: &Clock, ticks: &[u64]) -> f64 {
+    clock.ns(ticks.iter().sum()) / ticks.len() as f64
+}
+
+/// The values in nanoseconds and how often each was seen, to three digits.
+fn counts(clock: &Clock, ticks: &[u64]) -> anyhow::Result<Vec<(u64, u64)>> {
+    let mut histogram = Histogram::<u64>::new(3)?;
+    for &ticks in ticks {
+        histogram.record(clock.ns(ticks).round() as u64)?;
+    }
+    Ok(histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect())
+}
+
+fn print(finding: &Finding) -> anyhow::Result<()> {
+    // One write call, since standard output is line-buffered.
+    println!("{}", serde_json::to_string(finding)?);
+    Ok(())
+}
+
+/// Has the kernel end this process (SIGALRM) if the next size takes absurdly long: a link that lost a
+/// message, say. The guest dies with it. A watching thread would do too, but a process with threads
+/// makes slower system calls.
+fn set_alarm(spec: &SessionSpec) {
+    let seconds = 10 + (spec.rtt_ms + spec.oneway_ms) / 20;
+    // SAFETY: it only sets a timer, and nothing in this process handles the signal.
+    unsafe { libc::alarm(u32::try_from(seconds).unwrap_or(u32::MAX)) };
+}

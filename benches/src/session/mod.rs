@@ -1,0 +1,167 @@
+//! A **session**: one pair of pinned processes that measures one subject, a mechanism in one way of
+//! waiting or the limits, at several message sizes.
+//!
+//! ```text
+//! ipc-bench          starts sessions one after another, sleeps, adds up       crate::runner
+//! └─ session (host)  makes the links, sends, holds the clock                  host
+//!    ├─ guest        answers                                                  guest
+//!    └─ spinners     keep the cores from halting, where that is wanted        crate::spinner
+//! ```
+//!
+//! All are this same executable, started anew. The host prints what it found as lines of JSON
+//! ([`Finding`]); a session that hangs is ended by an alarm, and the others go on.
+
+pub mod guest;
+pub mod host;
+mod protocol;
+mod usage;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::line::{Placement, Probe};
+
+/// How the processes wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// By looking again and again.
+    Spin,
+    /// By looking for a while, then sleeping.
+    Adaptive,
+    /// By sleeping at once, on a word in shared memory.
+    Park,
+    /// By sleeping in the mechanism's own system call.
+    Block,
+}
+
+impl Wait {
+    /// Its name in the record.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spin => "spin",
+            Self::Adaptive => "adaptive",
+            Self::Park => "park",
+            Self::Block => "block",
+        }
+    }
+
+    /// Whether the waiting process sleeps, so that each message has to wake it.
+    pub fn sleeps(self) -> bool {
+        matches!(self, Self::Park | Self::Block)
+    }
+}
+
+/// On which processors the two processes run, and whether those may halt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cores {
+    /// A core each. One that has nothing to do halts, and takes long to wake.
+    Two,
+    /// A core each, kept from halting by a process of the idle class.
+    TwoAwake,
+    /// One core for both.
+    One,
+}
+
+impl Cores {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Two, Self::TwoAwake, Self::One];
+
+    /// In words, for the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Two => "two cores",
+            Self::TwoAwake => "two cores, awake",
+            Self::One => "one core",
+        }
+    }
+}
+
+/// What a session measures, as the runner tells it to the host and the host to the guest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionSpec {
+    /// The mechanism and the way of waiting; `None` for the limits.
+    pub subject: Option<(String, Wait)>,
+    /// Where.
+    pub cores: Cores,
+    /// The processors of the host and of the guest.
+    pub cpus: [usize; 2],
+    /// Sizes of message, in bytes.
+    pub sizes_bytes: Vec<usize>,
+    /// How long to measure round trips of one size, in milliseconds.
+    pub rtt_ms: u64,
+    /// How long to measure the stream of one size, in milliseconds.
+    pub oneway_ms: u64,
+    /// The calibrated clock: see [`crate::clock::Clock::calibrated`].
+    pub ns_per_tick: Option<f64>,
+}
+
+/// A line that the host prints.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// A size was measured.
+    Measured(Box<Sample>),
+    /// A size was not measured, because the mechanism does not carry it.
+    Unfit {
+        /// The size, in bytes.
+        size_bytes: usize,
+        /// Why, in few words.
+        reason: String,
+    },
+    /// The limits were measured.
+    Limits(LimitSample),
+    /// Something that the reader of the figures must know.
+    Warning(String),
+}
+
+/// What one session found of one size.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sample {
+    /// Size of the messages, in bytes.
+    pub size_bytes: usize,
+    /// Where the processors were to each other.
+    pub placement: Placement,
+    /// The probe after the measurement; `None` on one core.
+    pub probe: Option<Probe>,
+    /// Round trips in nanoseconds: each value that was seen, and how often.
+    pub rtt_counts: Vec<(u64, u64)>,
+    /// The mean round trip in nanoseconds, of unrounded times.
+    pub rtt_mean_ns: f64,
+    /// Time of the stream by messages arrived, in nanoseconds.
+    pub oneway_ns: f64,
+    /// Messages of the stream that did not arrive, by messages sent.
+    pub lost_share: f64,
+    /// How often the receiver of the stream asked in vain, by messages; `None` unless it asks.
+    pub empty_polls_per_msg: Option<f64>,
+    /// CPU time of both processes in the stream by messages arrived, in nanoseconds.
+    pub cpu_ns_per_msg: f64,
+    /// Time to make a link, in microseconds.
+    pub setup_us: f64,
+    /// Descriptors that a link takes, in both processes together.
+    pub fds: f64,
+    /// Memory that a link keeps resident after use, in both processes together, shared pages counted
+    /// once, in KiB.
+    pub rss_kb: f64,
+    /// Room in the link in bytes, where the link is bounded by bytes.
+    pub capacity_bytes: Option<usize>,
+}
+
+/// What one session found of the limits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LimitSample {
+    /// Where the processors were to each other.
+    pub placement: Placement,
+    /// Cache-line round trips in nanoseconds, each value and how often; empty on one core.
+    pub line_counts: Vec<(u64, u64)>,
+    /// The mean cache-line round trip in nanoseconds; `None` on one core.
+    pub line_mean_ns: Option<f64>,
+    /// The mean futex round trip, in nanoseconds.
+    pub futex_ns: f64,
+    /// The mean eventfd round trip, in nanoseconds.
+    pub eventfd_ns: f64,
+    /// Rate of copying memory, in GB/s.
+    pub memcpy_gb_s: f64,
+    /// Time of an empty system call, in nanoseconds.
+    pub syscall_ns: f64,
+}
