@@ -100,7 +100,7 @@ pub(crate) fn run(
     };
     let is_host = match env::var(ROLE).as_deref() {
         Err(_) => return supervise(test, key, timeout),
-        _ if env::var(KEY).as_deref() != Ok(key) => return Ok(()),
+        Ok(_) if env::var(KEY).as_deref() != Ok(key) => return Ok(()),
         Ok(role) => role == "host",
     };
     // Not back into the rest of the test, nor into the harness, which prints a summary that nobody
@@ -111,8 +111,13 @@ pub(crate) fn run(
     }
 }
 
+/// Whether this process only supervises, and was not made for a part.
+pub(crate) fn is_supervisor() -> bool {
+    env::var_os(ROLE).is_none()
+}
+
 /// Why a test between processes failed.
-pub struct Failure {
+pub(crate) struct Failure {
     test: String,
     what: String,
     output: String,
@@ -123,14 +128,6 @@ impl fmt::Display for Failure {
         write!(f, "{}: {}; the processes wrote:\n{}", self.test, self.what, self.output.trim_end())
     }
 }
-
-impl fmt::Debug for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// The environment variables that tell a process its part.
 const ROLE: &str = "IPC_TESTING_ROLE";

@@ -9,8 +9,8 @@ mod watchdog;
 
 #[doc(hidden)]
 pub use between::__test_path;
-pub use between::{Failure, TIMEOUT, between_processes};
-pub use conformance::{CASES, Case, check_case, run_case};
+pub use between::{TIMEOUT, between_processes};
+pub use conformance::{CASES, Case, assert_case_fails, run_case};
 pub use process::{Guest, Host};
 pub use scope::Scope;
 pub use transport::{Invitation, Pending, Transport};

@@ -1,5 +1,5 @@
 //! A second process, made from the current executable, and a channel to direct it by. Leaves out
-//! what the two do: see [`crate::between_processes`] for tests.
+//! what the two do: see [`crate::between_processes!`] for tests.
 //!
 //! The channel is a pair of Unix sockets of type seqpacket, apart from every link under test. The
 //! guest's end is its standard input: so it needs no number on the command line, and no descriptor

@@ -174,12 +174,10 @@ pub(super) fn signals_do_not_change_a_senders_wait() -> Script {
                 while Storm::seen() == before || start.elapsed() < TIMEOUT {
                     let waits = sender.link.when_full == WhenFull::Waits;
                     let least = if waits { TIMEOUT } else { Duration::ZERO };
-                    let result =
-                        assert_not_early(least, || sender.end().send_timeout(&next, TIMEOUT));
-                    match result {
+                    assert_not_early(least, || match sender.end().send_timeout(&next, TIMEOUT) {
                         Ok(()) => assert_eq!(sender.link.when_full, WhenFull::Drops, "no room"),
                         Err(error) => assert!(sender.is_no_room(&error, true), "{error:?}"),
-                    }
+                    });
                 }
             }
             send_one_more(sender, accepted);

@@ -17,8 +17,8 @@ mod waiting;
 
 use std::time::Duration;
 
-use crate::between;
-use crate::{Failure, TIMEOUT, Transport};
+use crate::between::{self, Failure};
+use crate::{TIMEOUT, Transport};
 use script::Script;
 
 /// Expands to a module of one `#[test]` per case of the suite, each run on a transport:
@@ -129,6 +129,10 @@ macro_rules! __for_each_case {
                 a_waiting_sender_learns_of_room,
                 /// Through its wait source, a receiver learns of the sender's death.
                 a_waiting_receiver_learns_of_death,
+                /// Through its wait source, a sender learns of the receiver's death.
+                a_waiting_sender_learns_of_death,
+                /// The wait source of an empty or full link is not ready all the time.
+                a_waiter_with_nothing_to_do_sleeps,
             }
         }
     };
@@ -195,26 +199,42 @@ pub fn run_case<T: Transport>(transport: &T, case: &str, module_path: &str) {
     // The harness leaves the crate's name out.
     let module = module_path.split_once("::").map_or("", |(_crate, module)| module);
     let test = if module.is_empty() { case.to_owned() } else { format!("{module}::{case}") };
-    if let Err(failure) = check_case(transport, case, &test, TIMEOUT) {
+    if let Err(failure) = play(transport, case, &test, TIMEOUT) {
         panic!("{failure}");
     }
 }
 
-/// Runs a case on a transport and returns how it failed: to test that the suite catches a fault.
+/// Asserts that the suite catches the fault of a broken transport: that it fails a case, and that
+/// `report` is in what is said of it.
 ///
 /// `test` is the path of the test that this is called from, as `--exact` takes it; `timeout` is how
-/// long each run may take before it counts as hung. The call is reached again in processes of its
-/// own, told apart by the transport's [`name`](Transport::name) and the case: what the test does
-/// besides should touch nothing.
-///
-/// # Errors
-///
-/// How the case failed, with what the processes wrote.
+/// long the broken transport may hang. The test is entered again in processes made for it, which are
+/// told apart by the transport's [`name`](Transport::name) and the case: give each fault its own
+/// name, and do nothing else in the test.
 ///
 /// # Panics
 ///
-/// If there is no such case.
-pub fn check_case<T: Transport>(
+/// If the transport passes, or fails otherwise. If there is no such case.
+#[track_caller]
+pub fn assert_case_fails<T: Transport>(
+    transport: &T,
+    case: &str,
+    test: &str,
+    timeout: Duration,
+    report: &str,
+) {
+    match play(transport, case, test, timeout) {
+        Err(failure) => {
+            let text = failure.to_string();
+            assert!(text.contains(report), "expected a report of {report:?}, but:\n{text}");
+        }
+        // A process made for another call passes by this one.
+        Ok(()) if !between::is_supervisor() => {}
+        Ok(()) => panic!("{} passed {case}", transport.name()),
+    }
+}
+
+fn play<T: Transport>(
     transport: &T,
     case: &str,
     test: &str,

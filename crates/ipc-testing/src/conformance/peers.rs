@@ -36,14 +36,12 @@ pub(super) fn both_ends_describe_the_same_link() -> Script {
     Script::new(
         |sender| {
             assert_consistent(&sender.link);
-            let waitable = sender.link.waitable;
-            assert_eq!(sender.end().wait_source().is_some(), waitable, "a wait source");
+            super::wait_source::sender_waits(sender);
             sender.deliver(&numbered(0, &sender.link));
         },
         |receiver| {
             assert_consistent(&receiver.link);
-            let waitable = receiver.link.waitable;
-            assert_eq!(receiver.end().wait_source().is_some(), waitable, "a wait source");
+            super::wait_source::receiver_waits(receiver);
             receiver.collect(&numbered(0, &receiver.link));
         },
     )

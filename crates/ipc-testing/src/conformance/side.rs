@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use ipc_core::{
-    Deadline, Lifetime, LinkProperties, Order, Received, Receiver, RecvError, SendError, Sender,
-    WhenFull,
+    Carrier, Deadline, Lifetime, LinkProperties, Order, Received, Receiver, RecvError, SendError,
+    Sender, WhenFull,
 };
 use rustix::process::Signal;
 
@@ -234,12 +234,14 @@ impl Side<'_, dyn Sender> {
     pub(super) fn fill(&mut self, first: u64) -> u64 {
         let mut accepted = 0;
         let mut wait = false;
+        // TCP goes on moving bytes to the other side's kernel for up to 400 ms after it said "full".
+        let settled_after = if self.link.carrier == Carrier::Network { BRIEF * 10 } else { BRIEF };
         loop {
             if self.link.when_full == WhenFull::Drops && accepted == 2_000 {
                 return accepted;
             }
             let message = message::numbered(first + accepted, &self.link);
-            let deadline = if wait { Deadline::after(BRIEF) } else { Deadline::Now };
+            let deadline = if wait { Deadline::after(settled_after) } else { Deadline::Now };
             match self.end().send_deadline(&message, deadline) {
                 Ok(()) => accepted += 1,
                 Err(error) if self.is_no_room(&error, wait) => {

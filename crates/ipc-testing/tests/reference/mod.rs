@@ -64,6 +64,7 @@ pub(crate) enum Fault {
     TakesAStoppedPeerForDead,
     NeverWakesAWaiter,
     WakesForMessagesOnly,
+    WakesWithoutEnd,
 }
 
 /// The transport.
@@ -78,6 +79,7 @@ impl Reference {
     pub(crate) const HONEST: Self =
         Self { name: "reference", fault: None, length: MessageLength::up_to(64 << 10) };
 
+    #[allow(dead_code)] // not in each test binary
     pub(crate) const OF_EIGHT_BYTES: Self =
         Self { name: "reference-8", length: MessageLength::fixed(8), ..Self::HONEST };
 
@@ -208,7 +210,7 @@ impl Transport for Reference {
 struct End {
     kind: Reference,
     socket: OwnedFd,
-    /// Never becomes ready: what a faulty end waits for.
+    /// Never becomes readable: what a faulty end waits for.
     silence: OwnedFd,
     peer_pid: u32,
     link: Resource,
@@ -286,6 +288,9 @@ impl End {
 impl WaitSource for End {
     fn descriptor(&self) -> (BorrowedFd<'_>, Interest) {
         let deaf = self.has(Fault::NeverWakesAWaiter) || self.has(Fault::WakesForMessagesOnly);
+        if self.has(Fault::WakesWithoutEnd) {
+            return (self.silence.as_fd(), Interest::Writable); // an eventfd takes a count
+        }
         let descriptor = if deaf { &self.silence } else { &self.socket };
         (descriptor.as_fd(), Interest::Readable)
     }
@@ -304,7 +309,7 @@ impl WaitSource for End {
     }
 }
 
-/// As [`End`]'s, but waits to write.
+/// The sending end.
 pub(crate) struct ReferenceSender {
     end: End,
     sent: u64,
@@ -452,12 +457,10 @@ impl Sender for ReferenceSender {
 
 impl WaitSource for ReferenceSender {
     fn descriptor(&self) -> (BorrowedFd<'_>, Interest) {
-        let descriptor = if self.end.has(Fault::NeverWakesAWaiter) {
-            &self.end.silence
-        } else {
-            &self.end.socket
-        };
-        (descriptor.as_fd(), Interest::Writable)
+        if self.end.has(Fault::NeverWakesAWaiter) {
+            return (self.end.silence.as_fd(), Interest::Readable);
+        }
+        (self.end.socket.as_fd(), Interest::Writable)
     }
 }
 
