@@ -1,0 +1,17 @@
+//! The textbook's bounded buffer in shared memory, as endpoints. Leaves out the algorithm
+//! ([`control`]) and the layout ([`crate::layout`]).
+
+#[cfg_attr(ipc_loom, allow(dead_code))]
+mod control;
+#[cfg(not(ipc_loom))]
+mod endpoint;
+#[cfg(not(ipc_loom))]
+mod memory;
+
+pub(crate) use control::Control;
+#[cfg(all(test, ipc_loom))]
+pub(crate) use control::Refusal;
+#[cfg(not(ipc_loom))]
+pub use endpoint::{BufferReceiver, BufferSender};
+#[cfg(not(ipc_loom))]
+pub use memory::{BoundedBuffer, BufferOptions};

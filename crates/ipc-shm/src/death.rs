@@ -1,0 +1,74 @@
+//! Points at which a test lets a process die. In a real build there is nothing here.
+
+#[cfg(not(any(test, ipc_loom)))]
+pub(crate) use nobody_dies::*;
+
+#[cfg(any(test, ipc_loom))]
+pub(crate) use doomed::*;
+
+#[cfg(not(any(test, ipc_loom)))]
+mod nobody_dies {
+    /// Called between any two steps of a critical section.
+    #[inline(always)]
+    #[expect(clippy::unnecessary_wraps, reason = "a model dies by returning")]
+    pub(crate) fn may_die() -> std::io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether this thread has died, and what it holds is to be treated as the kernel would.
+    #[inline(always)]
+    pub(crate) fn has_died() -> bool {
+        false
+    }
+}
+
+#[cfg(any(test, ipc_loom))]
+mod doomed {
+    use std::cell::Cell;
+
+    #[cfg(ipc_loom)]
+    use loom::thread_local;
+
+    thread_local! {
+        static POINTS_LEFT: Cell<u32> = Cell::new(u32::MAX);
+    }
+
+    const DEAD: u32 = u32::MAX - 1;
+
+    /// Lets this thread pass `points` points, and die at the next.
+    pub(crate) fn die_after(points: u32) {
+        POINTS_LEFT.with(|left| left.set(points));
+    }
+
+    pub(crate) fn has_died() -> bool {
+        POINTS_LEFT.with(Cell::get) == DEAD
+    }
+
+    pub(crate) fn may_die() -> std::io::Result<()> {
+        POINTS_LEFT.with(|left| match left.get() {
+            u32::MAX => Ok(()),
+            0 => {
+                left.set(DEAD);
+                die()
+            }
+            points => {
+                left.set(points - 1);
+                Ok(())
+            }
+        })
+    }
+
+    #[cfg(not(ipc_loom))]
+    fn die() -> std::io::Result<()> {
+        let pid = rustix::process::getpid();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+        // The signal is handled before the system call returns.
+        unreachable!("SIGKILL kills")
+    }
+
+    /// A thread of a model dies by returning; what it holds asks [`has_died`].
+    #[cfg(ipc_loom)]
+    fn die() -> std::io::Result<()> {
+        Err(std::io::Error::other("killed"))
+    }
+}
