@@ -13,6 +13,8 @@
 
 pub mod name;
 
+use ipc_ring::testing::oracle as ring;
+
 /// One thing to fuzz.
 pub struct Target {
     /// What it is called on the command line; also the name of its file in `fuzz_targets/`.
@@ -22,4 +24,9 @@ pub struct Target {
 }
 
 /// All targets, by name.
-pub const TARGETS: &[Target] = &[Target { name: "name", run: name::run }];
+pub const TARGETS: &[Target] = &[
+    Target { name: "name", run: name::run },
+    Target { name: "ring", run: ring::operations },
+    Target { name: "ring_hello", run: ring::hello },
+    Target { name: "ring_hostile", run: ring::hostile_peer },
+];

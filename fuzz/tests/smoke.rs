@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use ipc_fuzz::{TARGETS, Target};
 
-const INPUTS: u64 = 4_000;
+/// Miri is a thousand times slower.
+const INPUTS: u64 = if cfg!(miri) { 10 } else { 4_000 };
+const CORRUPTIONS: u64 = if cfg!(miri) { 2 } else { 100 };
 const LONGEST_INPUT: u64 = 512;
 
 #[test]
@@ -37,7 +39,7 @@ fn oracles_hold_on_corrupted_seeds() {
         let mut random = Xorshift(0x2545_f491_4f6c_dd1d);
         for seed in files(&folder("seeds").join(target.name)) {
             let intact = fs::read(&seed).expect("a seed is readable");
-            for number in 0..100 {
+            for number in 0..CORRUPTIONS {
                 let mut data = intact.clone();
                 for _ in 0..=random.below(4) {
                     if !data.is_empty() {

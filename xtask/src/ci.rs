@@ -25,9 +25,10 @@ enum Job {
     Test,
     /// Build the libraries with the oldest Rust that they promise to work with (needs rustup)
     Msrv,
-    /// Unit tests of ipc-core and ipc-ring under Miri (needs rustup, nightly with miri and rust-src)
+    /// Unit tests of ipc-core and ipc-ring, and the fuzz oracles, under Miri (needs rustup, and nightly
+    /// with miri and rust-src)
     Miri,
-    /// Unit tests of ipc-core and ipc-ring on s390x (needs its target, gcc-s390x-linux-gnu, qemu-user)
+    /// The same on emulated s390x (needs rustup, its target, gcc-s390x-linux-gnu and qemu-user)
     BigEndian,
     /// Every fuzz target for ten minutes
     Fuzz,
@@ -45,6 +46,9 @@ pub(crate) fn ci(args: &Args) -> Result<()> {
 
 /// What runs without the kernel's interprocess facilities, and so under Miri and emulation too.
 const PORTABLE: [&str; 5] = ["--package", "ipc-core", "--package", "ipc-ring", "--lib"];
+
+/// The same of the fuzz targets' oracles, which drive the ring's protocol in memory of their own.
+const ORACLES: [&str; 2] = ["--manifest-path", "fuzz/Cargo.toml"];
 
 /// The promise is the `rust-version` in each library's manifest.
 fn msrv() -> Result<()> {
@@ -70,9 +74,14 @@ fn msrv() -> Result<()> {
 
 /// Miri knows few system calls: the tests that need others are left to the other jobs.
 fn miri() -> Result<()> {
-    let mut command = rustup("nightly", "miri");
-    command.args(["miri", "test"]).args(PORTABLE);
-    run(command.args(["--", "--skip", "liveness::", "--skip", "poll::", "--skip", "futex::"]))
+    let miri = || {
+        let mut command = rustup("nightly", "miri");
+        command.args(["miri", "test"]).env("MIRIFLAGS", "-Zmiri-disable-isolation"); // files, clocks
+        command
+    };
+    let skip = ["--", "--skip", "liveness::", "--skip", "poll::", "--skip", "futex::"];
+    run(miri().args(PORTABLE).args(skip))?;
+    run(miri().args(ORACLES))
 }
 
 fn big_endian() -> Result<()> {
@@ -80,15 +89,18 @@ fn big_endian() -> Result<()> {
     if Command::new(linker).arg("--version").output().is_err() {
         bail!("no {linker}: apt-get install gcc-s390x-linux-gnu qemu-user");
     }
-    let mut command = rustup("stable", "big-endian");
-    command.args(["test", "--target", BIG_ENDIAN]).args(PORTABLE);
-    // The emulator leaves FUTEX_WAKE_OP's arithmetic to the host, in the host's order of bytes.
-    command.args(["--", "--skip", "futex::"]);
     let variable =
         |what: &str| format!("CARGO_TARGET_{}_{what}", BIG_ENDIAN.to_uppercase().replace('-', "_"));
-    command.env(variable("LINKER"), linker);
-    command.env(variable("RUNNER"), "qemu-s390x -L /usr/s390x-linux-gnu");
-    run(&mut command)
+    let emulated = || {
+        let mut command = rustup("stable", "big-endian");
+        command.args(["test", "--target", BIG_ENDIAN]);
+        command.env(variable("LINKER"), linker);
+        command.env(variable("RUNNER"), "qemu-s390x -L /usr/s390x-linux-gnu");
+        command
+    };
+    // The emulator leaves FUTEX_WAKE_OP's arithmetic to the host, in the host's order of bytes.
+    run(emulated().args(PORTABLE).args(["--", "--skip", "futex::"]))?;
+    run(emulated().args(ORACLES))
 }
 
 /// A `cargo` of another toolchain, with a build folder of its own.
