@@ -70,6 +70,8 @@ mod mapped;
 #[cfg(all(test, ipc_loom))]
 mod models;
 mod protocol;
+#[cfg(not(ipc_loom))]
+mod rendezvous;
 #[cfg(all(feature = "testing", not(ipc_loom)))]
 pub mod testing;
 
@@ -77,3 +79,5 @@ pub mod testing;
 pub use ends::{RingLoan, RingMessage, RingReceiver, RingSender};
 #[cfg(not(ipc_loom))]
 pub use link::{Link, Options};
+#[cfg(not(ipc_loom))]
+pub use rendezvous::{Listener, connect, connect_at, listen, listen_at};
