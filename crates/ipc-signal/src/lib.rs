@@ -18,8 +18,9 @@
 //! - a message reaches the process that the sender was opened for, or none: a process id that was
 //!   given to another in the meantime does not matter;
 //! - a receiver refuses to start while any thread of its process would be killed by the signal;
-//! - the sender learns of the receiver's end ([`SendError::PeerGone`]); the receiver does not learn
-//!   of a sender's, and takes the sender's name on trust ([`SignalMessage::sender`]).
+//! - the sender learns that the receiving process is gone ([`SendError::PeerGone`]), not that it only
+//!   closed its receiver; the receiver does not learn of a sender's end, and takes the sender's name
+//!   on trust ([`SignalMessage::sender`]).
 //!
 //! # Example
 //!

@@ -75,7 +75,8 @@ impl SignalSender {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); also [`OpenErrorKind::InvalidOption`] if the descriptor is no pidfd.
+    /// As [`open`](Self::open); also [`OpenErrorKind::InvalidOption`] if the descriptor is no pidfd,
+    /// and [`OpenErrorKind::Unsupported`] if the process is not in this PID namespace or one below.
     pub fn from_pidfd(pidfd: OwnedFd, signal: RealtimeSignal) -> Result<Self, OpenError> {
         let pid = proc::process_of(pidfd.as_fd());
         let link = Resource::unnamed(match pid {
@@ -179,7 +180,13 @@ fn open_error(operation: &'static str, link: &Resource, error: io::Error) -> Ope
     };
     match Errno::from_io_error(&error) {
         Some(Errno::SRCH) => OpenError::new(operation, link, OpenErrorKind::NotFound(error)),
-        Some(Errno::INVAL) => invalid("pid", "it must be above 0, and a process, not a thread"),
+        Some(Errno::INVAL) if operation == "pidfd_open" => {
+            invalid("pid", "it must be above 0, and a process, not a thread")
+        }
+        Some(Errno::INVAL) => {
+            let kind = OpenErrorKind::Unsupported("the process is not in this PID namespace");
+            OpenError::new(operation, link, kind)
+        }
         Some(Errno::BADF) => invalid("pidfd", "the descriptor must be one of a process"),
         _ => OpenError::from_os(operation, link, error),
     }
