@@ -6,6 +6,7 @@
 //! [`std::io::Error`] is, because making a link fails for many reasons and few callers steer by
 //! them.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -216,13 +217,24 @@ impl RecvError {
 }
 
 /// Why a link or one of its ends could not be made: created, opened, connected, accepted.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation} {resource}: {kind}")]
+#[derive(Debug)]
 pub struct OpenError {
     operation: &'static str,
     resource: Resource,
-    #[source]
     kind: OpenErrorKind,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.operation, self.resource, self.kind)
+    }
+}
+
+impl Error for OpenError {
+    /// The system's error, if there is one; the kind is in the text already.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.kind.source()
+    }
 }
 
 impl OpenError {
@@ -359,7 +371,6 @@ mod tests {
 
     #[test]
     fn the_systems_error_stays_reachable() {
-        use std::error::Error;
         let link = Resource::unnamed("pipe");
         let error = SendError::Os(OsError::new("write", &link, rustix::io::Errno::NOSPC));
         let source = error.source().and_then(|s| s.downcast_ref::<io::Error>());
