@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use common::TestQueue;
 use ipc_core::{
-    Armed, Deadline, Interest, Name, OpenErrorKind, Receiver, RecvError, SendError, Sender, poll,
+    Armed, Capacity, Deadline, Interest, Name, OpenErrorKind, Receiver, RecvError, SendError,
+    Sender, poll,
 };
 use ipc_mq::posix::{self, HIGHEST_PRIORITY, OpenOptions, QueueReceiver, QueueSender};
-use ipc_testing::{Host, between_processes, process::wait_until_parked};
+use ipc_mq::testing::PosixQueue;
+use ipc_testing::{Host, Scope, Transport, between_processes, process::wait_until_parked};
 
 /// Longer than any test: for waits that must end by themselves.
 const LONG: Duration = Duration::from_secs(3600);
@@ -70,6 +72,33 @@ fn lengths_from_nothing_to_the_longest_arrive_whole() {
                 assert_eq!(vector, vec![len; usize::from(len)]);
             }
             assert!(matches!(receiver.try_recv(&mut vector), Err(RecvError::Empty)));
+        },
+    );
+}
+
+#[test]
+fn a_queue_of_the_default_limits_carries_its_longest_message() {
+    between_processes!(
+        |guest| {
+            // Made by the transport that the benchmark measures.
+            let scope = Scope::new();
+            let (invitation, pending) = PosixQueue.invite_receiver(&scope).expect("created");
+            guest.invite(invitation);
+            let mut sender = pending.complete(guest.pid()).expect("opened");
+            assert_eq!(sender.properties().capacity, Capacity::Messages(10));
+            let message: Vec<u8> = (0..=u8::MAX).cycle().take(8192).collect();
+            for _ in 0..10 {
+                sender.try_send(&message).expect("there is room for ten");
+            }
+            guest.finish();
+        },
+        |host| {
+            let mut receiver = PosixQueue.join_as_receiver(host.invitation()).expect("opened");
+            let mut buffer = vec![0; 8192];
+            for _ in 0..10 {
+                assert_eq!(receiver.recv(&mut buffer).expect("received").len, 8192);
+                assert!(buffer.iter().copied().eq((0..=u8::MAX).cycle().take(8192)));
+            }
         },
     );
 }
