@@ -1,0 +1,7 @@
+//! Every kind of socket, held to the contracts of `ipc-core` between two processes.
+
+ipc_testing::conformance!(unix_stream, ipc_socket::testing::UnixStream);
+ipc_testing::conformance!(unix_seqpacket, ipc_socket::testing::UnixSeqpacket);
+ipc_testing::conformance!(unix_datagram, ipc_socket::testing::UnixDatagram);
+ipc_testing::conformance!(tcp, ipc_socket::testing::Tcp);
+ipc_testing::conformance!(udp, ipc_socket::testing::Udp);
