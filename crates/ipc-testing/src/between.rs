@@ -30,21 +30,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(120);
 /// them panics or exits with another status than 0, or does not end within [`TIMEOUT`] (a guest that
 /// the host has waited for may end in any way).
 ///
-/// ```
-/// // Mark it `#[test]`, in a test binary with the usual harness.
-/// fn the_guest_answers() {
-///     ipc_testing::between_processes!(
-///         |guest| {
-///             guest.tell("2 + 2");
-///             assert_eq!(guest.hear(), "4");
-///         },
-///         |host| {
-///             assert_eq!(host.hear(), "2 + 2");
-///             host.tell("4");
-///         },
-///     );
-/// }
-/// ```
+/// The [crate documentation](crate#tests-of-your-own) has an example.
 #[macro_export]
 macro_rules! between_processes {
     ($host:expr, $guest:expr $(,)?) => {{

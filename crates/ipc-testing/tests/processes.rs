@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
 
-use ipc_testing::{Invitation, between_processes};
+use ipc_testing::process::wait_until_parked;
+use ipc_testing::{Invitation, Watchdog, between_processes};
 
 #[test]
 fn host_and_guest_tell_each_other_things() {
@@ -91,6 +93,66 @@ fn a_stopped_guest_goes_on_when_it_is_continued() {
         |host| {
             host.hear();
             host.tell("went on");
+        },
+    );
+}
+
+#[test]
+fn a_guest_dies_with_its_host() {
+    // The test ends only when nobody has its standard error open any more.
+    between_processes!(
+        |guest| {
+            guest.hear();
+            std::process::exit(0);
+        },
+        |host| {
+            host.tell("ready");
+            loop {
+                std::thread::park();
+            }
+        },
+    );
+}
+
+#[test]
+fn the_watchdog_ends_what_hangs() {
+    between_processes!(
+        |guest| assert_eq!(guest.wait().signal(), Some(nix::libc::SIGABRT)),
+        |_host| {
+            let _watchdog = Watchdog::start("a hanging test", Duration::from_millis(10));
+            loop {
+                std::thread::park();
+            }
+        },
+    );
+}
+
+#[test]
+fn a_dropped_watchdog_lets_the_process_live() {
+    between_processes!(
+        |guest| {
+            drop(Watchdog::start("a quick test", Duration::from_millis(10)));
+            guest.tell("still here");
+        },
+        |host| assert_eq!(host.hear(), "still here"),
+    );
+}
+
+#[test]
+fn a_sleeping_and_a_busy_process_are_both_recognised() {
+    between_processes!(
+        |guest| {
+            // Returns, which is the claim.
+            wait_until_parked(guest.pid());
+            guest.tell("be busy");
+            wait_until_parked(guest.pid());
+            guest.kill();
+        },
+        |host| {
+            host.hear();
+            loop {
+                std::hint::spin_loop();
+            }
         },
     );
 }

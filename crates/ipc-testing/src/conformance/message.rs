@@ -86,3 +86,24 @@ fn split_mix(state: &mut u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_tell_their_number_and_differ() {
+        for number in [0, 1, u64::MAX] {
+            assert_eq!(number_of(&content(number, 9)), number);
+        }
+        assert_ne!(content(1, 100)[8..], content(2, 100)[8..]);
+        assert_eq!(content(7, 100), content(7, 100));
+        assert!(content(7, 0).is_empty());
+    }
+
+    #[test]
+    #[should_panic = "first difference at Some(3)"]
+    fn a_difference_is_named() {
+        assert_same(&[1, 2, 3, 4], &[1, 2, 3, 5], "message 1");
+    }
+}

@@ -161,7 +161,7 @@ pub(super) fn a_waiting_sender_learns_of_death() -> Script {
             let waits = sender_waits(sender);
             let accepted = sender.fill(0);
             sender.partner.tell("die");
-            if waits && sender.link.death_notice.reaches_sender() {
+            if waits && sender.learns_of_the_end() {
                 let next = numbered(accepted, &sender.link);
                 // There may be room for a moment when the receiver's end is torn down.
                 while send_by_source(sender, &next).is_ok() {}
