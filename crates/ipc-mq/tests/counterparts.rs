@@ -1,17 +1,19 @@
 //! Messages to and from a program that is not ours, in C.
 //!
-//! It takes a C compiler. Where there is none, the tests say so and pass; with the environment variable
-//! `IPC_TEST_COUNTERPARTS=require` they fail.
+//! It takes a C compiler. Where there is none, the tests say so and pass: on standard error, and in the
+//! file that `IPC_TEST_SKIPPED_FILE` names. With `IPC_TEST_COUNTERPARTS=require` they fail.
 
 mod common;
 
-use std::io::ErrorKind;
+use std::env;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use common::TestQueue;
 use ipc_core::{Deadline, Receiver, Sender};
-use ipc_mq::posix::{OpenOptions, QueueReceiver, QueueSender};
+use ipc_mq::posix::{self, QueueReceiver, QueueSender};
 use tempfile::TempDir;
 
 /// The C program, compiled; removed when this is dropped.
@@ -21,8 +23,8 @@ struct Counterpart {
 }
 
 impl Counterpart {
-    /// Compiles it; `None` if there is no compiler and none is required.
-    fn compile() -> Option<Self> {
+    /// Compiles it for a test; `None` if there is no compiler and none is required.
+    fn compile(test: &str) -> Option<Self> {
         let directory = TempDir::with_prefix("ipc-test.").expect("a temporary directory");
         let program = directory.path().join("queue");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/counterparts/queue.c");
@@ -36,9 +38,7 @@ impl Counterpart {
                 Some(Self { _directory: directory, program })
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let required = std::env::var("IPC_TEST_COUNTERPARTS").is_ok_and(|v| v == "require");
-                assert!(!required, "needs cc (Debian package gcc)");
-                eprintln!("skipped: needs cc (Debian package gcc)");
+                skip(test);
                 None
             }
             Err(error) => panic!("cc: {error}"),
@@ -52,6 +52,17 @@ impl Counterpart {
     }
 }
 
+/// Tells that a test does not run for want of a compiler, or fails if it must.
+fn skip(test: &str) {
+    let why = format!("{test}: needs cc (Debian package gcc)");
+    assert!(env::var("IPC_TEST_COUNTERPARTS").as_deref() != Ok("require"), "{why}");
+    eprintln!("skipped: {why}");
+    if let Some(path) = env::var_os("IPC_TEST_SKIPPED_FILE") {
+        let mut file = OpenOptions::new().append(true).open(path).expect("the file is there");
+        file.write_all(format!("{why}\n").as_bytes()).expect("one write of a whole line");
+    }
+}
+
 /// What the program printed.
 #[track_caller]
 fn printed(output: &Output) -> String {
@@ -62,7 +73,9 @@ fn printed(output: &Output) -> String {
 
 #[test]
 fn a_c_program_receives_what_we_send() {
-    let Some(counterpart) = Counterpart::compile() else { return };
+    let Some(counterpart) = Counterpart::compile("a_c_program_receives_what_we_send") else {
+        return;
+    };
     let queue = TestQueue::new();
     let mut sender = queue.options().open_sender(&queue.name).expect("created");
     // It waits for the first message before there is one, or not: both are right.
@@ -77,7 +90,9 @@ fn a_c_program_receives_what_we_send() {
 
 #[test]
 fn we_receive_what_a_c_program_sends() {
-    let Some(counterpart) = Counterpart::compile() else { return };
+    let Some(counterpart) = Counterpart::compile("we_receive_what_a_c_program_sends") else {
+        return;
+    };
     let queue = TestQueue::new();
     let mut receiver = queue.options().open_receiver(&queue.name).expect("created");
     for (priority, texts) in [("1", ["one", "two"]), ("9", ["urgent", ""])] {
@@ -93,11 +108,14 @@ fn we_receive_what_a_c_program_sends() {
 
 #[test]
 fn a_queue_that_a_c_program_made_is_ours_to_use() {
-    let Some(counterpart) = Counterpart::compile() else { return };
+    let Some(counterpart) = Counterpart::compile("a_queue_that_a_c_program_made_is_ours_to_use")
+    else {
+        return;
+    };
     let queue = TestQueue::new();
     printed(&counterpart.command("create", &queue).args(["3", "17"]).output().expect("started"));
     let mut sender = QueueSender::open(&queue.name).expect("it is there");
-    let mut receiver = OpenOptions::new()
+    let mut receiver = posix::OpenOptions::new()
         .capacity_messages(3)
         .max_message_bytes(17)
         .open_receiver(&queue.name)

@@ -1,6 +1,7 @@
 //! Every limit of the system gives an error that names the setting, and its value.
 //!
 //! Limits are those of a process, or do not hold for root: so each test has a process to itself.
+#![allow(unsafe_code)] // unshare(2), for limits of one's own
 
 mod common;
 
@@ -125,7 +126,8 @@ fn too_many_queues_name_queues_max() {
     },);
 }
 
-#[allow(unsafe_code)] // unshare
+/// Root gets the kernel's default limits on queues, and disturbs nobody. Others have those of the
+/// machine.
 fn enter_own_ipc_namespace() {
     if rustix::process::geteuid().is_root() {
         let flags = rustix::thread::UnshareFlags::NEWIPC;

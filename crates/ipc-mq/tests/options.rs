@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
-use common::TestQueue;
+use common::{TestQueue, told_name};
 use ipc_core::{Capacity, MessageLength, OpenErrorKind, Receiver, Sender};
 use ipc_mq::posix::{self, OpenOptions, QueueReceiver, QueueSender};
 use ipc_testing::between_processes;
@@ -140,8 +140,8 @@ fn mode_bits_let_in_who_may_send_and_nobody_else() {
         },
         |host| {
             common::drop_privileges();
-            let name = ipc_core::Name::new(&host.hear()).expect("a valid name");
-            let closed = ipc_core::Name::new(&host.hear()).expect("a valid name");
+            let name = told_name(host);
+            let closed = told_name(host);
             QueueSender::open(&name).expect("everyone may send");
             let mut refused = vec![
                 QueueReceiver::open(&name).map(drop),

@@ -7,8 +7,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::TestQueue;
-use ipc_core::{Deadline, Name, Receiver, RecvError, SendError, Sender};
+use common::{TestQueue, told_name};
+use ipc_core::{Deadline, Receiver, RecvError, SendError, Sender};
 use ipc_mq::posix::{QueueReceiver, QueueSender};
 use ipc_testing::{Guest, Host, between_processes, process::wait_until_parked};
 
@@ -90,7 +90,7 @@ fn interrupted_waits_go_on_until_there_is_a_message_or_room() {
             assert!(CAUGHT.load(Ordering::Relaxed) > 0, "no signal came, nothing is proven");
         },
         |host| {
-            let name = Name::new(&host.hear()).expect("a valid name");
+            let name = told_name(host);
             let mut sender = QueueSender::open(&name).expect("opened");
             let mut receiver = QueueReceiver::open(&name).expect("opened");
             let waiter = Waiter::meet(host);

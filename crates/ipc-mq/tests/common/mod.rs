@@ -3,7 +3,7 @@
 
 use ipc_core::{Name, OpenErrorKind};
 use ipc_mq::posix::{self, OpenOptions, QueueReceiver};
-use ipc_testing::Scope;
+use ipc_testing::{Host, Scope};
 use rustix::process::Uid;
 
 /// A name for a queue of one test. At its end, panic or not, the queue is unlinked, and the name is
@@ -35,6 +35,11 @@ impl Drop for TestQueue {
         let error = QueueReceiver::open(&self.name).expect_err("nothing is left of the queue");
         assert!(matches!(error.kind(), OpenErrorKind::NotFound(_)), "{error}");
     }
+}
+
+/// In the guest: the queue's name, which the host tells first.
+pub(crate) fn told_name(host: &mut Host) -> Name {
+    Name::new(&host.hear()).expect("a valid name")
 }
 
 /// Makes this thread one of an ordinary user without capabilities, whose rights on what root made
