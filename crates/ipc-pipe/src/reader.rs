@@ -119,11 +119,22 @@ impl FrameReader {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
+        self.gathered.move_into(buffer);
+        let result = self.receive_into(buffer, deadline);
+        self.gathered.move_out_of(buffer); // what is left of a message that is not whole
+        result
+    }
+
+    fn receive_into(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<Received, RecvError> {
         loop {
-            if let Some(whole) = self.next_whole()? {
+            if let Some(whole) = self.next_whole(buffer)? {
                 return self.deliver(whole, buffer);
             }
-            match self.fill()? {
+            match self.fill_into(buffer)? {
                 Fill::Bytes => {}
                 Fill::Nothing | Fill::NoSenderYet => {
                     if !self.wait_for_bytes(deadline)? {
@@ -141,22 +152,37 @@ impl FrameReader {
 
     /// Reads once from the kernel. Never blocks.
     pub(crate) fn fill(&mut self) -> Result<Fill, OsError> {
-        let (message, missing) = match self.frame {
-            Some(frame) => (self.gathered.room(frame.missing), frame.missing),
-            None => (&mut [][..], 0),
+        self.fill_into(&mut [])
+    }
+
+    fn fill_into(&mut self, buffer: &mut [u8]) -> Result<Fill, OsError> {
+        let (read, into_message) = match &mut self.frame {
+            None => {
+                let room = self.input.room();
+                (rustix::io::retry_on_intr(|| rustix::io::read(&self.descriptor, &mut *room)), 0)
+            }
+            // The rest of the frame goes where it belongs; what follows it, into the input: of a
+            // frame that goes on with the message no more than its header.
+            Some(frame) => {
+                let message = self.gathered.room(frame.missing, buffer);
+                let into_message = message.len();
+                let input = self.input.room();
+                let after = if frame.more { HEADER_LEN } else { input.len() };
+                let mut parts = [IoSliceMut::new(message), IoSliceMut::new(&mut input[..after])];
+                let read =
+                    rustix::io::retry_on_intr(|| rustix::io::readv(&self.descriptor, &mut parts));
+                (read, into_message)
+            }
         };
-        let room = message.len().min(missing);
-        let mut parts = [IoSliceMut::new(&mut message[..room]), IoSliceMut::new(self.input.room())];
-        let read = rustix::io::retry_on_intr(|| rustix::io::readv(&self.descriptor, &mut parts));
         match read {
             Ok(0) => self.why_nothing(),
             Ok(len) => {
-                let into_message = len.min(room);
-                self.gathered.filled += into_message;
+                let into_message = len.min(into_message);
+                self.input.end += len - into_message;
                 if let Some(frame) = &mut self.frame {
                     frame.missing -= into_message;
+                    self.gathered.filled += into_message;
                 }
-                self.input.end += len - into_message;
                 Ok(Fill::Bytes)
             }
             Err(Errno::AGAIN) => Ok(Fill::Nothing),
@@ -201,14 +227,14 @@ impl FrameReader {
     }
 
     /// Goes through what has been read until a message is whole.
-    fn next_whole(&mut self) -> Result<Option<Whole>, RecvError> {
+    fn next_whole(&mut self, buffer: &mut [u8]) -> Result<Option<Whole>, RecvError> {
         loop {
             if let Some(what) = self.poisoned {
                 return Err(RecvError::Violation { what, link: self.link.clone() });
             }
             if let Some(frame) = &mut self.frame {
                 let taken = frame.missing.min(self.input.bytes().len());
-                self.gathered.push(&self.input.bytes()[..taken]);
+                self.gathered.push(&self.input.bytes()[..taken], buffer);
                 self.input.start += taken;
                 frame.missing -= taken;
                 if frame.missing > 0 {
@@ -252,19 +278,22 @@ impl FrameReader {
     }
 
     fn deliver(&mut self, whole: Whole, buffer: &mut [u8]) -> Result<Received, RecvError> {
-        let message = match whole {
-            Whole::InInput { len } => &self.input.bytes()[HEADER_LEN..][..len],
-            Whole::Gathered => self.gathered.bytes(),
+        let needed = match whole {
+            Whole::InInput { len } => len,
+            Whole::Gathered => self.gathered.filled,
         };
-        let needed = message.len();
-        let Some(place) = buffer.get_mut(..needed) else {
+        if needed > buffer.len() {
             let link = self.link.clone();
             return Err(RecvError::BufferTooSmall { needed, len: buffer.len(), link });
-        };
-        place.copy_from_slice(message);
+        }
         match whole {
-            Whole::InInput { len } => self.input.start += HEADER_LEN + len,
+            Whole::InInput { len } => {
+                let message = &self.input.bytes()[HEADER_LEN..][..len];
+                buffer[..len].copy_from_slice(message);
+                self.input.start += HEADER_LEN + len;
+            }
             Whole::Gathered => {
+                self.gathered.move_into(buffer);
                 self.gathered.clear();
                 self.frame = None;
             }
@@ -291,7 +320,7 @@ impl WaitSource for FrameReader {
     }
 
     fn arm(&mut self) -> std::io::Result<Armed> {
-        Ok(match self.next_whole() {
+        Ok(match self.next_whole(&mut []) {
             Ok(None) => Armed::Waiting,
             // A violation is an answer too.
             Ok(Some(_)) | Err(_) => Armed::Ready,
@@ -332,21 +361,20 @@ impl Input {
     }
 }
 
-/// What has come of a message of several frames or reads. The storage stays, for the next.
+/// What has come of a message of several frames or reads: its first `filled` bytes. They lie in the
+/// caller's buffer during a receive, as long as they fit, and else in memory of our own.
 #[derive(Debug, Default)]
 struct Gathered {
-    /// Its length is the most that was ever needed; only `filled` bytes of it are of this message.
-    storage: Vec<u8>,
+    /// Its length is the most that was ever needed here. It stays, for the next message.
+    own: Vec<u8>,
     filled: usize,
     /// Whether a message is under way; it may have no bytes yet.
     begun: bool,
+    /// Whether the bytes lie in the caller's buffer. Only during a receive.
+    in_buffer: bool,
 }
 
 impl Gathered {
-    fn bytes(&self) -> &[u8] {
-        &self.storage[..self.filled]
-    }
-
     fn is_empty(&self) -> bool {
         !self.begun
     }
@@ -356,21 +384,51 @@ impl Gathered {
         self.begun = false;
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        let end = self.filled + bytes.len();
-        if self.storage.len() < end {
-            self.storage.resize(end, 0);
+    /// Lets the bytes lie in the caller's buffer from now on, if they fit.
+    fn move_into(&mut self, buffer: &mut [u8]) {
+        if !self.in_buffer && self.filled <= buffer.len() {
+            buffer[..self.filled].copy_from_slice(&self.own[..self.filled]);
+            self.in_buffer = true;
         }
-        self.storage[self.filled..end].copy_from_slice(bytes);
-        self.filled = end;
     }
 
-    /// Where to read to: at least one byte, and at most about `missing`, unless that is 0.
-    fn room(&mut self, missing: usize) -> &mut [u8] {
-        let end = self.filled + missing.min(GROWTH_STEP);
-        if self.storage.len() < end {
-            self.storage.resize(end, 0);
+    /// Takes the bytes out of the caller's buffer.
+    fn move_out_of(&mut self, buffer: &[u8]) {
+        if self.in_buffer {
+            self.grow_to(self.filled);
+            self.own[..self.filled].copy_from_slice(&buffer[..self.filled]);
+            self.in_buffer = false;
         }
-        &mut self.storage[self.filled..]
+    }
+
+    fn push(&mut self, bytes: &[u8], buffer: &mut [u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = self.room(rest.len(), buffer);
+            let (now, later) = rest.split_at(room.len());
+            room.copy_from_slice(now);
+            self.filled += now.len();
+            rest = later;
+        }
+    }
+
+    /// Where the next bytes belong: as many as are missing, or a first part of them.
+    fn room<'a>(&'a mut self, missing: usize, buffer: &'a mut [u8]) -> &'a mut [u8] {
+        let from = self.filled;
+        if self.in_buffer {
+            if missing <= buffer.len() - from {
+                return &mut buffer[from..][..missing];
+            }
+            self.move_out_of(buffer); // the message will not fit
+        }
+        let len = missing.min(GROWTH_STEP);
+        self.grow_to(from + len);
+        &mut self.own[from..][..len]
+    }
+
+    fn grow_to(&mut self, len: usize) {
+        if self.own.len() < len {
+            self.own.resize(len, 0);
+        }
     }
 }
