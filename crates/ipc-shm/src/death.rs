@@ -58,12 +58,13 @@ mod doomed {
         })
     }
 
+    /// Stops here, to be killed; the parent may first let others come and wait.
     #[cfg(not(ipc_loom))]
     fn die() -> std::io::Result<()> {
         let pid = rustix::process::getpid();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
-        // The signal is handled before the system call returns.
-        unreachable!("SIGKILL kills")
+        // The signal is acted on before the system call returns.
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP)?;
+        unreachable!("only to be killed")
     }
 
     /// A thread of a model dies by returning; what it holds asks [`has_died`].

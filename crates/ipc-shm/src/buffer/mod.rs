@@ -5,6 +5,8 @@
 mod control;
 #[cfg(not(ipc_loom))]
 mod endpoint;
+#[cfg(all(test, not(ipc_loom)))]
+mod killed;
 #[cfg(not(ipc_loom))]
 mod memory;
 
