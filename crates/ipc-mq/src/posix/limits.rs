@@ -45,7 +45,11 @@ pub(super) fn explain(errno: Errno, creation: Option<Creation>) -> OpenErrorKind
             ];
             for (asked, unit, setting) in settings {
                 if let Some(limit) = read(setting).filter(|&limit| asked > limit) {
-                    return limit_reached(setting, source, format!("{asked} {unit}, of {limit}"));
+                    return limit_reached(
+                        setting,
+                        source,
+                        format!("{asked} {unit}, the most is {limit}"),
+                    );
                 }
             }
             source.into()
@@ -54,15 +58,15 @@ pub(super) fn explain(errno: Errno, creation: Option<Creation>) -> OpenErrorKind
         (Errno::MFILE, Some(asked)) if descriptors_are_left() => {
             let (messages, bytes) = (asked.capacity_messages, asked.max_message_bytes);
             let limit = rustix::process::getrlimit(Resource::Msgqueue).current;
-            let limit = limit.map_or("all".into(), |limit| limit.to_string());
+            let limit = limit.map_or("?".into(), |limit| limit.to_string());
             let detail = format!(
-                "{messages} messages of {bytes} bytes beside this user's other queues, of {limit} bytes"
+                "{messages} messages of {bytes} bytes, the most for all queues of a user is {limit} bytes"
             );
             limit_reached(BYTES_MAX, source, detail)
         }
         (Errno::NOSPC, Some(_)) => {
-            let limit = read(QUEUES_MAX).map_or("all".into(), |limit| limit.to_string());
-            limit_reached(QUEUES_MAX, source, format!("one more queue, of {limit}"))
+            let limit = read(QUEUES_MAX).map_or("?".into(), |limit| limit.to_string());
+            limit_reached(QUEUES_MAX, source, format!("one more queue, the most is {limit}"))
         }
         (Errno::NOSYS, _) => OpenErrorKind::Unsupported("the kernel has no CONFIG_POSIX_MQUEUE"),
         _ => source.into(),
