@@ -15,7 +15,9 @@
 //! reader only through an opening for both, so there is, for the few microseconds between two system
 //! calls, a read end that is nobody's receiver. Another sender that looks just then must not take it
 //! for one: receivers of this crate carry a mark (a lock on a byte, which the kernel drops with the
-//! descriptor), and an unmarked read end is believed only when it stays a moment.
+//! descriptor), and an unmarked read end is believed only when it stays a moment. (Were that other
+//! sender stopped between its two system calls for longer, we would believe it, and our first send
+//! would find the receiver gone.)
 
 // Locks of open file descriptions are not in rustix.
 #![allow(unsafe_code)]
