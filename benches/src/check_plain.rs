@@ -94,11 +94,11 @@ where
         let _ = machine::pin(cpus[1]);
         let mut messages = Messages::new(size);
         guests.rendezvous();
-        rtt::pong::<Waiting>(&mut pong_sender, &mut ping_receiver, &mut messages, 0, ROUNDS)
+        rtt::pong(Waiting, &mut pong_sender, &mut ping_receiver, &mut messages, 0, ROUNDS)
             .expect("messages pass");
         let buffer = &mut messages.incoming;
         for stream in [warm_up, stream] {
-            let arrived = stream.receive::<Waiting>(&mut ping_receiver, buffer, &guests);
+            let arrived = stream.receive(Waiting, &mut ping_receiver, buffer, &guests);
             if stream.count == STREAM {
                 return arrived.expect("messages pass").ended_ns;
             }
@@ -111,7 +111,8 @@ where
         let mut messages = Messages::new(size);
         let mut ticks = vec![1; ROUNDS as usize];
         board.rendezvous();
-        rtt::ping::<Waiting>(
+        rtt::ping(
+            Waiting,
             &mut ping_sender,
             &mut pong_receiver,
             &mut messages,
@@ -121,8 +122,8 @@ where
         )
         .expect("messages pass");
         let message = &mut messages.outgoing;
-        warm_up.send::<Waiting>(&mut ping_sender, message, &board).expect("messages pass");
-        let sent = stream.send::<Waiting>(&mut ping_sender, message, &board);
+        warm_up.send(Waiting, &mut ping_sender, message, &board).expect("messages pass");
+        let sent = stream.send(Waiting, &mut ping_sender, message, &board);
         let rtt_ns = clock.ns(ticks.iter().sum()) / ROUNDS as f64;
         (rtt_ns, sent.expect("messages pass").began_ns)
     });

@@ -78,7 +78,7 @@ impl Plan {
         }
         cells.retain(|cell| two_cores || cell.cores == Cores::One);
         let (passes, rtt_ms, oneway_ms, time_limit) = match extent {
-            Extent::Quick => (1, 12, 12, Some(Duration::from_secs(25))),
+            Extent::Quick => (2, 12, 12, Some(Duration::from_secs(25))),
             Extent::Default => (5, 40, 40, Some(Duration::from_secs(165))),
             Extent::Full => (11, 150, 100, None),
         };

@@ -21,9 +21,10 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Room for four messages, and for 256 KiB at least: a power of two. Every ring gets this.
+    /// Room for four messages with a header each, and for 256 KiB at least: a power of two. Every ring
+    /// gets this.
     pub fn capacity_bytes(&self) -> usize {
-        (4 * self.size_bytes).next_power_of_two().max(256 * 1024)
+        (4 * (self.size_bytes + 64)).next_power_of_two().max(256 * 1024)
     }
 
     /// How an endpoint in shared memory shall wait.
@@ -130,7 +131,23 @@ pub const MECHANISMS: &[Mechanism] = &[
             capacity_bytes: setting.capacity_bytes()
         })
     },
+    memory_mechanism!("ring", [Wait::Spin, Wait::Adaptive, Wait::Park], |setting| {
+        ipc_ring::testing::Ring {
+            strategy: setting.strategy(),
+            capacity_bytes: setting.capacity_bytes(),
+        }
+    }),
+    memory_mechanism!("shm-semaphore", [Wait::Spin, Wait::Adaptive, Wait::Park], |setting| {
+        ipc_shm::testing::SemaphoreBuffer::with_slot_bytes(setting.size_bytes, setting.strategy())
+    }),
+    kernel_mechanism!("pipe", |_| ipc_pipe::testing::Pipe),
+    kernel_mechanism!("fifo", |_| ipc_pipe::testing::Fifo),
     kernel_mechanism!("mq-posix", |_| ipc_mq::testing::PosixQueue),
+    kernel_mechanism!("unix-stream", |_| ipc_socket::testing::UnixStream),
+    kernel_mechanism!("unix-seqpacket", |_| ipc_socket::testing::UnixSeqpacket),
+    kernel_mechanism!("unix-dgram", |_| ipc_socket::testing::UnixDatagram),
+    kernel_mechanism!("tcp", |_| ipc_socket::testing::Tcp),
+    kernel_mechanism!("udp", |_| ipc_socket::testing::Udp),
     Mechanism {
         prepare: Some(ipc_signal::testing::prepare_process),
         ..kernel_mechanism!("signal-rt", |_| ipc_signal::testing::Signal)

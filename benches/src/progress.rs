@@ -1,7 +1,7 @@
 //! What a person sees meanwhile: a bar, or a line for each pass where there is no terminal.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -27,8 +27,8 @@ impl Progress {
     /// A pass begins.
     pub(crate) fn pass(&self, pass: u32, passes: u32) {
         if self.lines {
-            let elapsed = Duration::from_secs(self.began.elapsed().as_secs());
-            eprintln!("pass {pass} of {passes}, after {elapsed:?}");
+            let seconds = self.began.elapsed().as_secs();
+            eprintln!("pass {pass} of {passes} begins after {seconds} s");
         }
     }
 

@@ -88,10 +88,14 @@ pub struct Words {
     pub ping_line: CachePadded<AtomicU64>,
     /// Written by the guest, read by the host.
     pub pong_line: CachePadded<AtomicU64>,
-    /// As `ping_line`, slept upon.
-    pub ping_futex: CachePadded<AtomicU32>,
-    /// As `pong_line`, slept upon.
-    pub pong_futex: CachePadded<AtomicU32>,
+    /// What the host sleeps on. Always zero.
+    pub host_futex: CachePadded<AtomicU32>,
+    /// How often the guest gave the host the turn.
+    pub host_turns: CachePadded<AtomicU64>,
+    /// What the guest sleeps on. Always zero.
+    pub guest_futex: CachePadded<AtomicU32>,
+    /// How often the host gave the guest the turn.
+    pub guest_turns: CachePadded<AtomicU64>,
     /// How often the host and the guest have come to a [`rendezvous`](Board::rendezvous).
     arrivals: [CachePadded<AtomicU32>; 2],
     /// The receiver of a stream has had enough of it.
@@ -140,6 +144,11 @@ impl Board {
     pub fn other_side(&self) -> Self {
         let side = if self.side == Side::Host { Side::Guest } else { Side::Host };
         Self { memory: Arc::clone(&self.memory), side }
+    }
+
+    /// Whose view this is.
+    pub fn side(&self) -> Side {
+        self.side
     }
 
     /// The words.

@@ -58,8 +58,9 @@ impl Stream {
     /// # Errors
     ///
     /// The endpoint's.
-    pub fn send<W: Style>(
+    pub fn send(
         self,
+        style: impl Style,
         sender: &mut impl Sender,
         message: &mut [u8],
         board: &Board,
@@ -71,14 +72,14 @@ impl Stream {
         let end = self.first + self.count;
         for number in self.first..end {
             pattern::fill(message, number);
-            W::send(sender, message)?;
+            style.send(sender, message)?;
         }
         let cpu_ns = cpu_ns() - cpu_before;
         if self.lossy {
             pattern::fill(message, end);
             // Relaxed: the word says all there is to say.
             while done.load(Ordering::Relaxed) == streams_before {
-                W::send(sender, message)?;
+                style.send(sender, message)?;
                 std::thread::yield_now();
             }
         }
@@ -90,8 +91,9 @@ impl Stream {
     /// # Errors
     ///
     /// The endpoint's, or that a message came corrupted, twice or out of order.
-    pub fn receive<W: Style>(
+    pub fn receive(
         self,
+        style: impl Style,
         receiver: &mut impl Receiver,
         buffer: &mut [u8],
         board: &Board,
@@ -100,11 +102,11 @@ impl Stream {
         let cpu_before = cpu_ns();
         let mut empty_polls = 0;
         let count = if self.lossy {
-            self.receive_some::<W>(receiver, buffer, &mut empty_polls)?
+            self.receive_some(style, receiver, buffer, &mut empty_polls)?
         } else {
             let len = buffer.len();
             for number in self.first..self.first + self.count {
-                let received = W::recv(receiver, buffer, &mut empty_polls)?;
+                let received = style.recv(receiver, buffer, &mut empty_polls)?;
                 pattern::check(&buffer[..received], number, len)?;
             }
             self.count
@@ -115,8 +117,9 @@ impl Stream {
         Ok(Arrived { ended_ns, count, empty_polls, cpu_ns })
     }
 
-    fn receive_some<W: Style>(
+    fn receive_some(
         self,
+        style: impl Style,
         receiver: &mut impl Receiver,
         buffer: &mut [u8],
         empty_polls: &mut u64,
@@ -125,7 +128,7 @@ impl Stream {
         let mut count = 0;
         let mut next = self.first;
         loop {
-            let received = W::recv(receiver, buffer, empty_polls)?;
+            let received = style.recv(receiver, buffer, empty_polls)?;
             let number = pattern::number_of(&buffer[..received.max(pattern::MIN_LEN)]);
             pattern::check(&buffer[..received], number, len)?;
             match number {
@@ -141,5 +144,56 @@ impl Stream {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::plain_ring::PlainRing;
+    use crate::measure::style::Waiting;
+
+    /// Receives a stream of which a thread sends the messages of these numbers.
+    fn receive_numbers(stream: Stream, numbers: Vec<u64>) -> anyhow::Result<Arrived> {
+        let (mut sender, mut receiver) =
+            PlainRing { capacity_bytes: 4096 }.between_threads().expect("memory");
+        let (board, _descriptor) = Board::create()?;
+        let guests = board.other_side();
+        std::thread::spawn(move || {
+            board.rendezvous();
+            let mut message = [0; 64];
+            for number in numbers {
+                pattern::fill(&mut message, number);
+                sender.send(&message).expect("it fits");
+            }
+        });
+        stream.receive(Waiting, &mut receiver, &mut [0; 64], &guests)
+    }
+
+    #[test]
+    fn a_whole_stream_arrives() {
+        let stream = Stream { first: 10, count: 3, lossy: false };
+        assert_eq!(receive_numbers(stream, vec![10, 11, 12]).expect("all is well").count, 3);
+    }
+
+    #[test]
+    fn a_lost_message_of_a_lossless_link_is_detected() {
+        let stream = Stream { first: 0, count: 3, lossy: false };
+        let error = receive_numbers(stream, vec![0, 2]).expect_err("1 is missing");
+        assert!(error.to_string().contains("message 1 was corrupted"), "{error}");
+    }
+
+    #[test]
+    fn a_lossy_link_is_counted_by_what_arrives_until_the_end_mark() {
+        let stream = Stream { first: 10, count: 5, lossy: true };
+        // 3 is the end mark of an earlier stream, 15 of this one.
+        let arrived = receive_numbers(stream, vec![3, 10, 13, 15]).expect("losses are allowed");
+        assert_eq!(arrived.count, 2);
+    }
+
+    #[test]
+    fn a_lossy_link_may_not_repeat() {
+        let stream = Stream { first: 0, count: 5, lossy: true };
+        assert!(receive_numbers(stream, vec![0, 1, 1, 5]).is_err());
     }
 }

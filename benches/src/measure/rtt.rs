@@ -40,7 +40,8 @@ impl Messages {
 /// # Errors
 ///
 /// The endpoint's, or that a message came corrupted.
-pub fn ping<W: Style>(
+pub fn ping(
+    style: impl Style,
     sender: &mut impl Sender,
     receiver: &mut impl Receiver,
     messages: &mut Messages,
@@ -53,8 +54,8 @@ pub fn ping<W: Style>(
     pattern::fill(outgoing, first);
     for (number, ticks) in (first..).zip(ticks) {
         let began = clock.now();
-        W::send(sender, outgoing)?;
-        let received = W::recv(receiver, incoming, &mut 0)?;
+        style.send(sender, outgoing)?;
+        let received = style.recv(receiver, incoming, &mut 0)?;
         *ticks = clock.now().saturating_sub(began);
         pattern::check(&incoming[..received], answer_to(number), len)?;
         pattern::fill(outgoing, number + 1);
@@ -67,7 +68,8 @@ pub fn ping<W: Style>(
 /// # Errors
 ///
 /// As for [`ping`].
-pub fn pong<W: Style>(
+pub fn pong(
+    style: impl Style,
     sender: &mut impl Sender,
     receiver: &mut impl Receiver,
     messages: &mut Messages,
@@ -78,8 +80,8 @@ pub fn pong<W: Style>(
     let len = outgoing.len();
     pattern::fill(outgoing, answer_to(first));
     for number in first..first + rounds {
-        let received = W::recv(receiver, incoming, &mut 0)?;
-        W::send(sender, outgoing)?;
+        let received = style.recv(receiver, incoming, &mut 0)?;
+        style.send(sender, outgoing)?;
         pattern::check(&incoming[..received], number, len)?;
         pattern::fill(outgoing, answer_to(number + 1));
     }
@@ -89,4 +91,46 @@ pub fn pong<W: Style>(
 /// The number of the answer to a message.
 fn answer_to(number: u64) -> u64 {
     number | 1 << 63
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::plain_ring::PlainRing;
+    use crate::measure::style::Waiting;
+
+    /// Runs five rounds against a guest that does `answer` to what it received and sends it back.
+    fn ping_against(answer: fn(&mut [u8], u64)) -> anyhow::Result<()> {
+        let link = || PlainRing { capacity_bytes: 4096 }.between_threads().expect("memory");
+        let (mut sender, mut guests_receiver) = link();
+        let (mut guests_sender, mut receiver) = link();
+        std::thread::spawn(move || {
+            let mut message = [0; 100];
+            for number in 0..5 {
+                guests_receiver.recv(&mut message).expect("spins for ever");
+                answer(&mut message, number);
+                guests_sender.send(&message).expect("there is room");
+            }
+        });
+        let mut messages = Messages::new(100);
+        let clock = Clock::calibrated(None);
+        ping(Waiting, &mut sender, &mut receiver, &mut messages, 0, &clock, &mut [0; 5])
+    }
+
+    #[test]
+    fn a_corrupted_answer_ends_the_measurement() {
+        let good = |message: &mut [u8], number| pattern::fill(message, answer_to(number));
+        ping_against(good).expect("good answers pass");
+        let corrupted = |message: &mut [u8], number| {
+            pattern::fill(message, answer_to(number));
+            message[77] ^= u8::from(number == 3);
+        };
+        let error = ping_against(corrupted).expect_err("one bit of round 3 was flipped");
+        assert!(error.to_string().contains("byte 77 of 100 differs"), "{error}");
+    }
+
+    #[test]
+    fn an_echo_is_no_answer() {
+        assert!(ping_against(|_, _| {}).is_err(), "each side writes its own messages");
+    }
 }

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell as TableCell, CellAlignment, Table, presets};
 
-use super::schema::{Limits, Record, RoundTrips, Row};
+use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
 use super::summary::{oneway_limit_ns, rtt_limit_ns};
+use crate::limits::line::Placement;
 use crate::mechanisms::{Mechanism, PLAIN_RING};
 use crate::runner::Findings;
 use crate::session::Wait;
@@ -90,7 +91,7 @@ pub fn render(
 /// All rows of one size, group by group, the fastest first.
 fn size_table(record: &Record, size: usize) -> String {
     let mut table = new_table();
-    table.set_header([
+    table.set_header(aligned([
         "mechanism",
         "wait",
         "p50",
@@ -102,7 +103,7 @@ fn size_table(record: &Record, size: usize) -> String {
         "× ring",
         "min–max",
         "polls",
-    ]);
+    ]));
     let mut titles = Vec::new();
     for group in GROUPS {
         let mut rows: Vec<&Row> =
@@ -129,7 +130,7 @@ fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
         (Some(min), Some(max)) => format!("{}–{}", short_time(min), short_time(max)),
         _ => "–".into(),
     };
-    let mark = if matches!(row.placement.as_str(), "near" | "same-core") { "" } else { "*" };
+    let mark = if is_steady(row) { "" } else { "*" };
     let rtt = &row.rtt_ns;
     [
         format!("{}{mark}", row.mechanism),
@@ -159,7 +160,7 @@ fn left_out(findings: &Findings, mechanisms: &[Mechanism], size: usize) -> Strin
 /// What a link costs beside time in use.
 fn link_table(record: &Record, small: usize, large: usize) -> String {
     let mut table = new_table();
-    table.set_header([
+    table.set_header(aligned([
         "a link of".to_owned(),
         "set-up".into(),
         "fds".into(),
@@ -167,7 +168,7 @@ fn link_table(record: &Record, small: usize, large: usize) -> String {
         format!("resident, {}", size_name(large)),
         format!("CPU/msg looking, {}", size_name(small)),
         "sleeping".into(),
-    ]);
+    ]));
     let mut names: Vec<&str> = record.results.iter().map(|row| row.mechanism.as_str()).collect();
     names.dedup();
     for name in names {
@@ -202,7 +203,7 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
     let mut put = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<32}{value}");
     };
-    let wakes = |wake: &super::schema::WakeLimits| {
+    let wakes = |wake: &WakeLimits| {
         format!(
             "{} halting, {} awake, {} one core",
             time(wake.idle),
@@ -218,12 +219,18 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
     put("eventfd round trip", wakes(&limits.eventfd_rtt_ns));
     put("memory copy", format!("{} GB/s", number(limits.memcpy_gb_s)));
     put("empty system call", time(limits.syscall_ns));
-    let plain = limits.plain_ring.iter().map(|plain| {
-        let size = size_name(plain.size_bytes);
-        format!("{size}: {} / {}", time(plain.rtt_mean_ns), time(plain.oneway_ns))
-    });
-    let plain: Vec<String> = plain.collect();
-    text += &wrap("textbook's ring, rtt / one-way  ", &plain.join(", "));
+    if !limits.plain_ring.is_empty() {
+        let mut table = new_table();
+        let row = |name: &str, figure: &dyn Fn(&PlainRingLimit) -> String| {
+            let name = format!("{name:<30}");
+            std::iter::once(name).chain(limits.plain_ring.iter().map(figure)).collect::<Vec<_>>()
+        };
+        add_row(&mut table, row("textbook's ring", &|plain| size_name(plain.size_bytes)));
+        add_row(&mut table, row("  mean round trip", &|plain| time(plain.rtt_mean_ns)));
+        add_row(&mut table, row("  one way", &|plain| time(plain.oneway_ns)));
+        text += &lines(table).join("\n");
+        text.push('\n');
+    }
     text.push('\n');
     text
 }
@@ -234,7 +241,7 @@ fn winners_table(record: &Record, sizes: &[usize]) -> String {
     let mut header = vec![String::from("fastest at")];
     header.extend(GROUPS.map(|group| group.short.to_owned()));
     header.push("one way".into());
-    table.set_header(header);
+    table.set_header(aligned(header));
     for &size in sizes {
         let fastest = |figure: &dyn Fn(&Row) -> Option<f64>| {
             let rows = record.results.iter().filter(|row| row.size_bytes == size);
@@ -263,14 +270,11 @@ fn notes(record: &Record, findings: &Findings) -> String {
     if !lost.is_empty() {
         text += &wrap("note: lost in a stream (measured by what arrived): ", &lost.join("; "));
     }
-    let away: Vec<String> = record
-        .results
-        .iter()
-        .filter(|row| !matches!(row.placement.as_str(), "near" | "same-core"))
-        .map(|row| format!("{} {} {}: {}", row.mechanism, row.wait, row.size_bytes, row.placement))
-        .collect();
-    if !away.is_empty() {
-        text += &wrap("note: * cores not near each other: ", &away.join("; "));
+    let away = record.results.iter().filter(|row| !is_steady(row)).count();
+    if away > 0 {
+        let total = record.results.len();
+        let _ =
+            writeln!(text, "note: * cores not near each other, or moved: {away} of {total} rows");
     }
     for warning in &findings.warnings {
         text += &wrap("warning: ", warning);
@@ -289,19 +293,28 @@ fn notes(record: &Record, findings: &Findings) -> String {
     text
 }
 
+/// Whether the cores were where figures can be compared.
+fn is_steady(row: &Row) -> bool {
+    [Placement::Near, Placement::SameCore].iter().any(|good| good.name() == row.placement)
+}
+
 fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table
 }
 
-/// The first cell to the left, the others to the right, as numbers want it.
 fn add_row<S: Into<String>>(table: &mut Table, cells: impl IntoIterator<Item = S>) {
-    let cells = cells.into_iter().enumerate().map(|(index, text)| {
-        let align = if index == 0 { CellAlignment::Left } else { CellAlignment::Right };
-        TableCell::new(text.into()).set_alignment(align)
-    });
-    table.add_row(cells.collect::<Vec<_>>());
+    table.add_row(aligned(cells));
+}
+
+/// The first cell to the left, the others to the right, as numbers want it.
+fn aligned<S: Into<String>>(cells: impl IntoIterator<Item = S>) -> Vec<TableCell> {
+    let align = |(index, text): (usize, S)| {
+        let side = if index == 0 { CellAlignment::Left } else { CellAlignment::Right };
+        TableCell::new(text.into()).set_alignment(side)
+    };
+    cells.into_iter().enumerate().map(align).collect()
 }
 
 /// The table's lines, with one space between columns and none at the ends.

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use ipc_core::OpenError;
+use ipc_core::{OpenError, Receiver, Sender};
 use ipc_testing::{Host, Transport};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::protocol::{Answer, Channel, Request};
 use super::usage::Usage;
-use super::{SessionSpec, Wait};
+use super::{Cores, SessionSpec, Wait};
 use crate::limits::eventfd::EventfdPair;
 use crate::limits::futex;
 use crate::limits::line::{self, Probe};
@@ -26,6 +26,7 @@ pub struct GuestSession {
     host: Host,
     board: Board,
     wait: Wait,
+    same_core: bool,
 }
 
 /// Runs the guest that the host has started with this specification. Ends when the host does.
@@ -55,12 +56,15 @@ fn serve(mut host: Host, spec: &SessionSpec, mechanisms: &[Mechanism]) -> anyhow
     let board = host.invitation().descriptors.pop().context("the board came without memory")?;
     let board = Board::join(board)?;
     host.say(&Answer::Done)?;
+    let same_core = spec.cores == Cores::One;
+    let wait = spec.subject.as_ref().map_or(Wait::Block, |(_, wait)| *wait);
+    let mut session = GuestSession { host, board, wait, same_core };
     match &spec.subject {
-        None => GuestSession { host, board, wait: Wait::Block }.serve_limits(),
-        Some((name, wait)) => {
+        None => session.serve_limits(),
+        Some((name, _)) => {
             let mechanism = Mechanism::find(mechanisms, name)?;
             mechanism.prepare()?;
-            (mechanism.guest)(&mut GuestSession { host, board, wait: *wait })
+            (mechanism.guest)(&mut session)
         }
     }
 }
@@ -100,14 +104,23 @@ impl GuestSession {
                 Request::Pong { first, rounds } => {
                     let (sender, receiver) =
                         sender.as_mut().zip(receiver.as_mut()).context(UNMADE)?;
+                    let style = W::for_link(&sender.properties(), messages.outgoing.len());
                     self.board.rendezvous();
-                    rtt::pong::<W>(sender, receiver, &mut messages, first, rounds)?;
+                    rtt::pong(style, sender, receiver, &mut messages, first, rounds)?;
                     Answer::Done
                 }
                 Request::Receive(stream) => {
                     let receiver = receiver.as_mut().context(UNMADE)?;
                     let buffer = &mut messages.incoming;
-                    Answer::Arrived(stream.receive::<W>(receiver, buffer, &self.board)?)
+                    let style = W::for_link(&receiver.properties(), buffer.len());
+                    Answer::Arrived(stream.receive(style, receiver, buffer, &self.board)?)
+                }
+                Request::Send(stream) => {
+                    let sender = sender.as_mut().context(UNMADE)?;
+                    let message = &mut messages.outgoing;
+                    let style = W::for_link(&sender.properties(), message.len());
+                    stream.send(style, sender, message, &self.board)?;
+                    Answer::Done
                 }
                 Request::Leave => {
                     let usage = Usage::of_this_process()?;
@@ -131,8 +144,7 @@ impl GuestSession {
                     Answer::Done
                 }
                 Request::FutexPong { rounds } => {
-                    self.board.rendezvous();
-                    futex::pong(&self.board, rounds)?;
+                    futex::pong(&self.board, rounds, self.same_core)?;
                     Answer::Done
                 }
                 Request::EventfdPong { rounds } => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use hdrhistogram::Histogram;
-use ipc_core::{Capacity, LinkProperties, Receiver, Sender};
+use ipc_core::{Capacity, Carrier, LinkProperties, Receiver, Sender};
 use ipc_testing::{Guest, Invitation, Pending, Scope, Transport};
 
 use super::protocol::{Answer, Channel, Request};
@@ -155,12 +155,14 @@ impl HostSession {
             return Ok(Finding::Unfit { size_bytes, reason });
         }
 
+        let style = W::for_link(&properties, size_bytes);
+        self.touch_memory(style, &mut sender, &mut receiver, &mut messages, &properties)?;
         let probe_before = self.probe()?;
-        let rounds = self.measure_rtt::<W>(&mut sender, &mut receiver, &mut messages)?;
+        let rounds = self.measure_rtt(style, &mut sender, &mut receiver, &mut messages)?;
         let ticks = &self.ticks[..rounds];
         let (rtt_counts, rtt_mean_ns) = (counts(&self.clock, ticks)?, mean_ns(&self.clock, ticks));
         let (stream, sent, arrived) =
-            self.measure_oneway::<W>(&mut sender, &mut messages.outgoing, properties.lossy)?;
+            self.measure_oneway(style, &mut sender, &mut messages.outgoing, properties.lossy)?;
         let probe = self.probe()?;
 
         let host_after = Usage::of_this_process()?;
@@ -204,10 +206,36 @@ impl HostSession {
         Ok(end)
     }
 
+    /// Sends through all of the memory that a link has, both ways, so that no page is touched for the
+    /// first time while the clock runs. The kernel's buffers need no such thing.
+    fn touch_memory(
+        &mut self,
+        style: impl Style,
+        sender: &mut impl Sender,
+        receiver: &mut impl Receiver,
+        messages: &mut Messages,
+        properties: &LinkProperties,
+    ) -> anyhow::Result<()> {
+        let count = match properties.capacity {
+            _ if properties.carrier != Carrier::SharedMemory => return Ok(()),
+            Capacity::Bytes(bytes) => bytes / messages.outgoing.len() + 1,
+            Capacity::Messages(messages) => messages,
+            Capacity::Zero | Capacity::Unbounded { .. } => return Ok(()),
+        };
+        let stream = Stream { first: 0, count: count as u64, lossy: properties.lossy };
+        self.guest.say(&Request::Receive(stream))?;
+        stream.send(style, sender, &mut messages.outgoing, &self.board)?;
+        let Answer::Arrived(_) = self.guest.listen()? else { bail!("not an arrival") };
+        self.guest.say(&Request::Send(stream))?;
+        stream.receive(style, receiver, &mut messages.incoming, &self.board)?;
+        self.hear_done()
+    }
+
     /// Measures round trips for as long as they shall last; returns how many there were, with their
     /// times at the front of `ticks`.
-    fn measure_rtt<W: Style>(
+    fn measure_rtt(
         &mut self,
+        style: impl Style,
         sender: &mut impl Sender,
         receiver: &mut impl Receiver,
         messages: &mut Messages,
@@ -219,7 +247,7 @@ impl HostSession {
             self.board.rendezvous();
             let began = Instant::now();
             let ticks = &mut self.ticks[..rounds as usize];
-            rtt::ping::<W>(sender, receiver, messages, first, &self.clock, ticks)?;
+            rtt::ping(style, sender, receiver, messages, first, &self.clock, ticks)?;
             first += rounds;
             let took = began.elapsed();
             hear_done(&mut self.guest)?;
@@ -231,8 +259,9 @@ impl HostSession {
     }
 
     /// Measures a stream for as long as it shall last.
-    fn measure_oneway<W: Style>(
+    fn measure_oneway(
         &mut self,
+        style: impl Style,
         sender: &mut impl Sender,
         message: &mut [u8],
         lossy: bool,
@@ -243,7 +272,7 @@ impl HostSession {
         let mut run = |count: u64| {
             let stream = Stream { first, count, lossy };
             self.guest.say(&Request::Receive(stream))?;
-            let sent = stream.send::<W>(sender, message, &self.board)?;
+            let sent = stream.send(style, sender, message, &self.board)?;
             let Answer::Arrived(arrived) = self.guest.listen()? else { bail!("not an arrival") };
             first += count + 1; // the end mark has a number too
             last = Some((stream, sent, arrived));
@@ -280,10 +309,10 @@ impl HostSession {
             line_mean_ns = Some(mean_ns(&self.clock, ticks));
         }
         let budget = Duration::from_millis(self.spec.rtt_ms);
+        let same_core = self.spec.cores == Cores::One;
         let futex_ns = mean_of_fill(budget, |rounds| {
             self.guest.say(&Request::FutexPong { rounds })?;
-            self.board.rendezvous();
-            let mean_ns = futex::ping(&self.board, rounds)?;
+            let mean_ns = futex::ping(&self.board, rounds, same_core)?;
             hear_done(&mut self.guest)?;
             Ok(mean_ns)
         })?;

@@ -23,6 +23,8 @@ pub(super) enum Request {
     Pong { first: u64, rounds: u64 },
     /// Receive a stream.
     Receive(Stream),
+    /// Send a stream.
+    Send(Stream),
     /// Tell what this process uses, and drop the links.
     Leave,
     /// Take part in the cache-line limit.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Usage {
     /// Open descriptors.
     pub(super) fds: usize,
-    /// Resident memory in KiB, of which pages shared with n processes count one n-th (`Pss`).
+    /// Resident memory in KiB without that of files (the program itself): of pages that n processes
+    /// share, one n-th counts (`Pss_Anon` and `Pss_Shmem`).
     pub(super) resident_kb: usize,
 }
 
@@ -18,12 +19,14 @@ impl Usage {
     pub(super) fn of_this_process() -> io::Result<Self> {
         let fds = std::fs::read_dir("/proc/self/fd")?.count();
         let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
-        let resident_kb = rollup
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("Pss:")?.trim().strip_suffix("kB")?.trim().parse().ok()
-            })
-            .ok_or_else(|| io::Error::other("/proc/self/smaps_rollup has no Pss"))?;
+        let field = |name: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()
+        };
+        let resident_kb = field("Pss_Anon:")
+            .zip(field("Pss_Shmem:"))
+            .map(|(private, shared)| private + shared)
+            .ok_or_else(|| io::Error::other("/proc/self/smaps_rollup lacks Pss_Anon, Pss_Shmem"))?;
         Ok(Self { fds, resident_kb })
     }
 }
