@@ -56,6 +56,7 @@
 //! at most 4,096 bytes long and written by one write, with which the message comes into being. A message
 //! whose last frame does not come is dropped: at the next frame without CONTINUES, or at the end.
 
+mod buffers;
 mod capacity;
 mod fifo;
 mod frame;
