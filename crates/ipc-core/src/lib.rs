@@ -65,6 +65,6 @@ pub use properties::{
     Boundaries, Buffering, Capacity, Carrier, Count, DeathNotice, Direction, Establishment,
     Lifetime, LinkProperties, MessageLength, Naming, Order, SenderIdentity, WhenFull,
 };
-pub use strategy::WaitStrategy;
+pub use strategy::{SpinBudget, WaitStrategy};
 pub use typed::{Plain, TypedReceiver, TypedSender};
 pub use wait::{Armed, Interest, WaitSource};

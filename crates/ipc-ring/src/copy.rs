@@ -30,23 +30,35 @@ pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
         unsafe { move_bytes(target, source.as_ptr(), source.len()) };
         return;
     }
-    let mut words = source.chunks_exact(8);
     let mut offset = 0;
-    for word in words.by_ref() {
+    while offset + 8 <= source.len() {
         // SAFETY: in bounds, since a whole word of the source is left.
         let target = unsafe { word_at(target, offset) };
-        let value = u64::from_ne_bytes(word.try_into().expect("chunks of eight"));
-        target.store(value, Ordering::Relaxed); // published by the record's header
+        target.store(word_of(&source[offset..]), Ordering::Relaxed); // published by the header
         offset += 8;
     }
-    let rest = words.remainder();
+    let rest = &source[offset..];
     if !rest.is_empty() {
-        let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
         // SAFETY: in bounds, since the target is valid up to the next multiple of eight.
         let target = unsafe { word_at(target, offset) };
-        target.store(u64::from_ne_bytes(word), Ordering::Relaxed); // as above
+        target.store(short_word_of(rest), Ordering::Relaxed); // as above
     }
+}
+
+/// The first eight bytes.
+#[inline]
+fn word_of(bytes: &[u8]) -> u64 {
+    u64::from_ne_bytes(*bytes.first_chunk().expect("eight bytes or more"))
+}
+
+/// One to seven bytes, and zeros.
+#[inline]
+fn short_word_of(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    for (target, byte) in word.iter_mut().zip(bytes) {
+        *target = *byte;
+    }
+    u64::from_ne_bytes(word)
 }
 
 /// Copies from shared memory at `source` to `target`.
@@ -62,21 +74,22 @@ pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
         unsafe { move_bytes(target.as_mut_ptr(), source, target.len()) };
         return;
     }
-    let mut words = target.chunks_exact_mut(8);
     let mut offset = 0;
-    for word in words.by_ref() {
+    while offset + 8 <= target.len() {
         // SAFETY: in bounds, since a whole word of the target is left.
         let source = unsafe { word_at(source.cast_mut(), offset) };
-        let value = source.load(Ordering::Relaxed); // acquired with the record's header
-        word.copy_from_slice(&value.to_ne_bytes());
+        let word = source.load(Ordering::Relaxed); // acquired with the record's header
+        target[offset..offset + 8].copy_from_slice(&word.to_ne_bytes());
         offset += 8;
     }
-    let rest = words.into_remainder();
+    let rest = &mut target[offset..];
     if !rest.is_empty() {
         // SAFETY: in bounds, since the source is valid up to the next multiple of eight.
         let source = unsafe { word_at(source.cast_mut(), offset) };
         let word = source.load(Ordering::Relaxed).to_ne_bytes(); // as above
-        rest.copy_from_slice(&word[..rest.len()]);
+        for (target, byte) in rest.iter_mut().zip(word) {
+            *target = byte;
+        }
     }
 }
 

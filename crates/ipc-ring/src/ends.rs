@@ -207,8 +207,7 @@ impl Loan for RingLoan<'_> {
     }
 
     fn commit(self) {
-        self.sending.stage(self.claim, self.len, false);
-        self.sending.publish();
+        self.sending.commit(self.claim, self.len, false);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::protocol::memory::Memory;
 /// One ring over mapped memory, as one of its endpoints sees it.
 pub(crate) struct Mapped {
     ring: NonNull<u8>,
+    /// A power of two.
     capacity: u64,
     head: NonNull<AtomicU64>,
     sender_sleep: NonNull<AtomicU64>,
@@ -55,17 +56,18 @@ impl Mapped {
         }
     }
 
-    /// The address of a piece of the ring.
+    /// The address of a piece of the ring; `offset` is a multiple of eight.
     ///
     /// # Panics
     ///
-    /// If it is not wholly inside the ring.
+    /// If it is not inside the ring, rounded up to whole words.
     #[inline]
     pub(crate) fn piece(&self, offset: u64, len: usize) -> NonNull<u8> {
-        let end = offset.checked_add((len as u64).next_multiple_of(8));
-        assert!(offset % 8 == 0 && end.is_some_and(|end| end <= self.capacity));
+        // Neither sum overflows: `len` is at most `isize::MAX`, and offsets are at most the capacity.
+        let whole_words = (len as u64 + 7) & !7;
+        assert!(offset <= self.capacity && whole_words <= self.capacity - offset);
         // SAFETY: inside the ring, as asserted.
-        unsafe { self.ring.add(offset as usize) }
+        unsafe { self.ring.add((offset & !7) as usize) }
     }
 }
 
@@ -77,22 +79,26 @@ impl Memory for Mapped {
 
     #[inline]
     fn word(&self, offset: u64) -> &AtomicU64 {
-        // SAFETY: aligned and inside the ring, as `piece` asserts; accessed as atomic words only.
-        unsafe { self.piece(offset, 8).cast().as_ref() }
+        debug_assert!(offset % 8 == 0 && offset < self.capacity);
+        // Reduced, not checked: whatever the offset, this is a word of the ring.
+        let offset = offset & (self.capacity - 1) & !7;
+        // SAFETY: inside the ring.
+        let word = unsafe { self.ring.add(offset as usize) };
+        // SAFETY: aligned, mapped as long as `self` is, and accessed as atomic words only.
+        unsafe { word.cast().as_ref() }
     }
 
     #[inline]
     fn write(&self, offset: u64, bytes: &[u8]) {
         let target = self.piece(offset, bytes.len());
-        // SAFETY: inside the ring and a multiple of eight, as `piece` asserts; the sender's mapping
-        // is writable.
+        // SAFETY: whole words inside the ring, as `piece` asserts; the sender's mapping is writable.
         unsafe { copy_in(target.as_ptr(), bytes) };
     }
 
     #[inline]
     fn read(&self, offset: u64, buffer: &mut [u8]) {
         let source = self.piece(offset, buffer.len());
-        // SAFETY: inside the ring and a multiple of eight, as `piece` asserts.
+        // SAFETY: whole words inside the ring, as `piece` asserts.
         unsafe { copy_out(buffer, source.as_ptr()) };
     }
 

@@ -123,8 +123,7 @@ fn put(producer: &mut Producer<Heap>, message: &[u8]) -> Ring {
     use crate::protocol::memory::Memory;
     let claim = producer.claim(message.len()).expect("an honest peer").expect("there is room");
     producer.memory().write(claim.message_offset(), message);
-    producer.stage(claim, message.len(), false);
-    producer.publish()
+    producer.commit(claim, message.len(), false)
 }
 
 /// Sends from one thread what another polls for; whatever is received must be a beginning of it.

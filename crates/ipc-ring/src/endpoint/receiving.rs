@@ -1,9 +1,10 @@
 //! The receiving endpoint: takes the next message, or waits for one.
 
 use ipc_core::sync::spin_loop;
-use ipc_core::{Deadline, OsError, Received, RecvError, Resource, WaitStrategy};
+use ipc_core::{Deadline, OsError, Received, RecvError, Resource, SpinBudget, WaitStrategy};
 
 use super::LOOKS_PER_CHECK;
+use super::pace::Pace;
 use crate::bell::{Bell, Heard};
 use crate::protocol::Violation;
 use crate::protocol::consumer::{Consumer, Message};
@@ -15,9 +16,11 @@ pub(crate) struct Receiving<M, B> {
     consumer: Consumer<M>,
     pub(crate) bell: B,
     strategy: WaitStrategy,
+    budget: SpinBudget,
     poisoned: Option<&'static str>,
     /// The sender hung up; what it left is still received.
     sender_gone: bool,
+    pace: Pace,
     link: Resource,
 }
 
@@ -28,7 +31,17 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         strategy: WaitStrategy,
         link: Resource,
     ) -> Self {
-        Self { consumer, bell, strategy, poisoned: None, sender_gone: false, link }
+        let budget = SpinBudget::new(strategy);
+        Self {
+            consumer,
+            bell,
+            strategy,
+            budget,
+            poisoned: None,
+            sender_gone: false,
+            pace: Pace::new(),
+            link,
+        }
     }
 
     pub(crate) fn memory(&self) -> &M {
@@ -41,7 +54,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     }
 
     /// See [`ipc_core::Receiver::recv_deadline`].
-    #[inline]
+    #[inline(always)] // the hot path
     pub(crate) fn recv(
         &mut self,
         buffer: &mut [u8],
@@ -57,10 +70,11 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     }
 
     /// The next message, which stays in the ring until it is [`release`](Self::release)d.
-    #[inline]
+    #[inline(always)] // the hot path
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
         if self.poisoned.is_none() {
             if let Ok(Some(message)) = self.consumer.peek() {
+                self.pace.streak = self.pace.streak.wrapping_add(1);
                 return Ok(message);
             }
         }
@@ -82,12 +96,19 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         }
         loop {
             // Look for a while.
+            let most = self.budget.begin();
+            if deadline != Deadline::Now && most != Some(0) {
+                (0..self.pace.pauses()).for_each(|_| spin_loop());
+            }
             let mut looks = 0;
             loop {
                 if let Some(message) = self.peek()? {
+                    if looks > 0 {
+                        self.budget.found();
+                    }
                     return Ok(message);
                 }
-                if looks % LOOKS_PER_CHECK == 0 {
+                if looks % LOOKS_PER_CHECK == LOOKS_PER_CHECK - 1 || deadline == Deadline::Now {
                     if self.sender_gone || self.bell.is_hung_up() {
                         return self.last_messages();
                     }
@@ -95,13 +116,14 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
                         return Err(RecvError::no_message(deadline));
                     }
                 }
-                if self.strategy.spins_before_sleep().is_some_and(|spins| looks >= spins) {
+                if most.is_some_and(|most| looks >= most) {
                     break;
                 }
                 looks = looks.wrapping_add(1);
                 spin_loop();
             }
             // Announce, look once more, sleep.
+            self.budget.slept();
             self.consumer.announce(Intent::Sleep);
             let looked = self.consumer.peek();
             let heard = match looked {

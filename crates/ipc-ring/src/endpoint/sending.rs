@@ -1,7 +1,7 @@
 //! The sending endpoint: claims room, or waits for it.
 
 use ipc_core::sync::spin_loop;
-use ipc_core::{Deadline, OsError, Resource, SendError, WaitStrategy};
+use ipc_core::{Deadline, OsError, Resource, SendError, SpinBudget, WaitStrategy};
 
 use super::LOOKS_PER_CHECK;
 use crate::bell::{Bell, Heard};
@@ -18,7 +18,7 @@ const SENDS_PER_LOOK: u32 = 1024;
 pub(crate) struct Sending<M, B> {
     producer: Producer<M>,
     pub(crate) bell: B,
-    strategy: WaitStrategy,
+    budget: SpinBudget,
     longest: usize,
     sends_to_look: u32,
     state: State,
@@ -41,7 +41,8 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     ) -> Self {
         let longest = longest_message(producer.memory().capacity());
         let state = State::Open;
-        Self { producer, bell, strategy, longest, sends_to_look: SENDS_PER_LOOK, state, link }
+        let budget = SpinBudget::new(strategy);
+        Self { producer, bell, budget, longest, sends_to_look: SENDS_PER_LOOK, state, link }
     }
 
     pub(crate) fn memory(&self) -> &M {
@@ -61,8 +62,8 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     /// See [`ipc_core::Sender::send_deadline`].
     #[inline]
     pub(crate) fn send(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
-        self.put(message, false, deadline)?;
-        self.publish();
+        let claim = self.write(message, deadline)?;
+        self.commit(claim, message.len(), false);
         Ok(())
     }
 
@@ -76,13 +77,17 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         let mut sent = 0;
         for message in messages {
             let patience = if sent == 0 { deadline } else { Deadline::Now };
-            match self.put(message, false, patience) {
-                Ok(()) => sent += 1,
+            match self.write(message, patience) {
+                Ok(claim) => {
+                    self.producer.stage(claim, message.len(), false);
+                    sent += 1;
+                }
                 Err(_) if sent > 0 => break, // the next call meets it again
                 Err(error) => return Err(error),
             }
         }
-        self.publish();
+        let ring = self.producer.publish();
+        self.tell(ring);
         Ok(sent)
     }
 
@@ -92,8 +97,8 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         message: &[u8],
         deadline: Deadline,
     ) -> Result<(), SendError> {
-        self.put(message, true, deadline)?;
-        self.publish();
+        let claim = self.write(message, deadline)?;
+        self.commit(claim, message.len(), true);
         let position = self.producer.tail();
         match self.wait_until(deadline, |producer| producer.is_taken(position)) {
             Err(SendError::Full | SendError::TimedOut) => Err(SendError::NotTaken),
@@ -113,24 +118,23 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         self.claim_slowly(len, deadline)
     }
 
-    /// Finishes the record of a claim; [`publish`](Self::publish) makes it visible.
     #[inline]
-    pub(crate) fn stage(&mut self, claim: Claim, len: usize, urgent: bool) {
-        self.producer.stage(claim, len, urgent);
-    }
-
-    #[inline]
-    fn put(&mut self, message: &[u8], urgent: bool, deadline: Deadline) -> Result<(), SendError> {
+    fn write(&mut self, message: &[u8], deadline: Deadline) -> Result<Claim, SendError> {
         let claim = self.claim(message.len(), deadline)?;
         self.producer.memory().write(claim.message_offset(), message);
-        self.producer.stage(claim, message.len(), urgent);
-        Ok(())
+        Ok(claim)
     }
 
-    /// Makes what was staged visible, and wakes the receiver if it sleeps.
+    /// Makes the message that was written to a claim visible, and wakes the receiver if it sleeps.
     #[inline]
-    pub(crate) fn publish(&mut self) {
-        match self.producer.publish() {
+    pub(crate) fn commit(&mut self, claim: Claim, len: usize, urgent: bool) {
+        let ring = self.producer.commit(claim, len, urgent);
+        self.tell(ring);
+    }
+
+    #[inline]
+    fn tell(&mut self, ring: Ring) {
+        match ring {
             Ring::NotNeeded => {}
             Ring::Now => self.bell.ring(),
             // It is on its way, or dead.
@@ -153,7 +157,9 @@ impl<M: Memory, B: Bell> Sending<M, B> {
 
     #[cold]
     fn claim_slowly(&mut self, len: usize, deadline: Deadline) -> Result<Claim, SendError> {
-        self.publish(); // the receiver may have to read what is staged before there is room
+        // The receiver may have to read what is staged before there is room.
+        let ring = self.producer.publish();
+        self.tell(ring);
         let mut claimed = None;
         self.wait_until(deadline, |producer| {
             claimed = producer.claim(len)?;
@@ -170,12 +176,16 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     ) -> Result<(), SendError> {
         loop {
             // Look for a while.
+            let most = self.budget.begin();
             let mut looks = 0;
             loop {
                 if ready(&mut self.producer).map_err(|violation| self.poison(violation))? {
+                    if looks > 0 {
+                        self.budget.found();
+                    }
                     return Ok(());
                 }
-                if looks % LOOKS_PER_CHECK == 0 {
+                if looks % LOOKS_PER_CHECK == LOOKS_PER_CHECK - 1 || deadline == Deadline::Now {
                     if self.bell.is_hung_up() {
                         return Err(self.receiver_gone());
                     }
@@ -183,13 +193,14 @@ impl<M: Memory, B: Bell> Sending<M, B> {
                         return Err(SendError::no_room(deadline));
                     }
                 }
-                if self.strategy.spins_before_sleep().is_some_and(|spins| looks >= spins) {
+                if most.is_some_and(|most| looks >= most) {
                     break;
                 }
                 looks = looks.wrapping_add(1);
                 spin_loop();
             }
             // Announce, look once more, sleep.
+            self.budget.slept();
             self.producer.announce(Intent::Sleep);
             let looked = ready(&mut self.producer);
             let heard = match looked {

@@ -15,6 +15,8 @@ pub(crate) struct Consumer<M> {
     memory: M,
     /// Bytes of the ring less one.
     mask: u64,
+    /// The longest message that the ring allows, in bytes.
+    longest: usize,
     /// Position of the next record to read. See [`super::producer::Producer`] for positions.
     head: u64,
     /// The head that the sender was told.
@@ -41,6 +43,7 @@ impl<M: Memory> Consumer<M> {
         Self {
             memory,
             mask,
+            longest: longest_message(mask + 1),
             head: start,
             published: start,
             rung_for: 0,
@@ -53,45 +56,57 @@ impl<M: Memory> Consumer<M> {
     }
 
     /// The next message, if one is committed. It stays until [`release`](Self::release).
-    #[inline]
+    #[inline(always)] // the hot path of every receive
     pub(crate) fn peek(&mut self) -> Result<Option<Message>, Violation> {
-        let mut offset = self.head & self.mask;
-        let mut header = self.header(offset);
-        if header == Header::Wrap {
-            if offset == 0 {
-                // Followed, it would lead here again, for ever.
-                return Err(Violation("a wrap at the beginning of the ring"));
-            }
-            self.head = self.head.wrapping_add(self.mask + 1 - offset);
-            offset = 0;
-            header = self.header(offset);
-            if header == Header::Empty {
-                return Err(Violation("a wrap that leads to no message"));
-            }
-        }
-        match header {
+        let offset = self.head & self.mask;
+        match self.header(offset) {
             Header::Empty => Ok(None),
-            Header::Message { len, urgent }
-                if len <= longest_message(self.mask + 1)
-                    && record_bytes(len) <= self.mask + 1 - offset =>
-            {
+            Header::Message { len, urgent } if self.fits(offset, len) => {
                 Ok(Some(Message { offset: offset + HEADER_BYTES, len, urgent }))
             }
+            header => self.peek_over_the_end(offset, header),
+        }
+    }
+
+    /// Follows a wrap, and refuses what no sender writes.
+    #[cold]
+    fn peek_over_the_end(
+        &mut self,
+        offset: u64,
+        header: Header,
+    ) -> Result<Option<Message>, Violation> {
+        match header {
+            // Followed, it would lead here again, for ever.
+            Header::Wrap if offset == 0 => Err(Violation("a wrap at the beginning of the ring")),
+            Header::Wrap => {
+                self.head = self.head.wrapping_add(self.mask + 1 - offset);
+                match self.header(0) {
+                    Header::Message { len, urgent } if self.fits(0, len) => {
+                        Ok(Some(Message { offset: HEADER_BYTES, len, urgent }))
+                    }
+                    _ => Err(Violation("a wrap that leads to no message")),
+                }
+            }
             Header::Message { .. } => Err(Violation("a message longer than the ring allows")),
-            Header::Wrap => Err(Violation("a wrap at the beginning of the ring")),
-            Header::Invalid => Err(Violation("a header that no sender writes")),
+            Header::Invalid | Header::Empty => Err(Violation("a header that no sender writes")),
         }
     }
 
     #[inline]
     fn header(&self, offset: u64) -> Header {
-        // pairs with the store in `Producer::publish`, which everything of the record comes before
+        // pairs with the store in `Producer::publish_word`, which everything of the record precedes
         record::decode(self.memory.word(offset).load(Ordering::Acquire))
+    }
+
+    /// Whether a record of a message of `len` bytes may lie at `offset`.
+    #[inline]
+    fn fits(&self, offset: u64, len: usize) -> bool {
+        len <= self.longest && record_bytes(len) <= self.mask + 1 - offset
     }
 
     /// Gives the room of the message that [`peek`](Self::peek) returned back to the sender, now or
     /// with later ones. Tells whether the bell must be rung.
-    #[inline]
+    #[inline(always)] // the hot path of every receive
     pub(crate) fn release(&mut self, message: Message) -> bool {
         self.head = self.head.wrapping_add(record_bytes(message.len));
         let unpublished = self.head.wrapping_sub(self.published);

@@ -1,4 +1,4 @@
-//! The sender's half of the protocol: claim room, write, stage, publish. Leaves out waiting.
+//! The sender's half of the protocol: claim room, write, commit (or stage, and publish together). Leaves out waiting.
 
 use ipc_core::sync::Ordering;
 
@@ -133,32 +133,57 @@ impl<M: Memory> Producer<M> {
     }
 
     /// Finishes the record of `claim` with a message of `len` bytes, which were written at its
-    /// [`message_offset`](Claim::message_offset). The receiver sees it after [`publish`](Self::publish).
+    /// [`message_offset`](Claim::message_offset), and makes it visible to the receiver, with whatever
+    /// was staged before.
+    #[inline]
+    pub(crate) fn commit(&mut self, claim: Claim, len: usize, urgent: bool) -> Ring {
+        if self.staged.is_some() {
+            self.stage(claim, len, urgent);
+            return self.publish();
+        }
+        let (offset, value) = self.finish(claim, len, urgent);
+        self.publish_word(offset, value)
+    }
+
+    /// As [`commit`](Self::commit), but the receiver sees it only after [`publish`](Self::publish).
     #[inline]
     pub(crate) fn stage(&mut self, claim: Claim, len: usize, urgent: bool) {
-        let next = claim.position.wrapping_add(record_bytes(len));
-        // What lies there is an old message, which must not be taken for a header. Relaxed here and
-        // below: the store in `publish` orders everything staged before it.
-        self.memory.word(next & self.mask).store(record::EMPTY, Ordering::Relaxed);
-        let header = record::message(len, urgent);
-        let first = if claim.position == self.tail {
-            (claim.offset, header)
-        } else {
-            self.memory.word(claim.offset).store(header, Ordering::Relaxed);
-            (self.tail & self.mask, record::WRAP)
-        };
+        let (offset, value) = self.finish(claim, len, urgent);
         if self.staged.is_none() {
-            self.staged = Some(first);
+            self.staged = Some((offset, value));
         } else {
-            self.memory.word(first.0).store(first.1, Ordering::Relaxed);
+            // Relaxed: the store in `publish_word` orders everything staged before it.
+            self.memory.word(offset).store(value, Ordering::Relaxed);
         }
-        self.tail = next;
     }
 
     /// Makes everything staged visible to the receiver, in one store.
     #[inline]
     pub(crate) fn publish(&mut self) -> Ring {
-        let Some((offset, value)) = self.staged.take() else { return Ring::NotNeeded };
+        match self.staged.take() {
+            Some((offset, value)) => self.publish_word(offset, value),
+            None => Ring::NotNeeded,
+        }
+    }
+
+    /// Completes a record but for one word; returns the word's offset and value.
+    #[inline]
+    fn finish(&mut self, claim: Claim, len: usize, urgent: bool) -> (u64, u64) {
+        let next = claim.position.wrapping_add(record_bytes(len));
+        // What lies there is an old message, which must not be taken for a header. Relaxed here and
+        // below: the store in `publish_word` comes after.
+        self.memory.word(next & self.mask).store(record::EMPTY, Ordering::Relaxed);
+        let header = record::message(len, urgent);
+        let begin = std::mem::replace(&mut self.tail, next);
+        if claim.position == begin {
+            return (claim.offset, header);
+        }
+        self.memory.word(claim.offset).store(header, Ordering::Relaxed);
+        (begin & self.mask, record::WRAP)
+    }
+
+    #[inline]
+    fn publish_word(&mut self, offset: u64, value: u64) -> Ring {
         let word = self.memory.word(offset);
         if !self.receiver_may_sleep {
             // pairs with the Acquire load in `Consumer::peek`: the record's other words come first

@@ -62,7 +62,7 @@ pub(crate) const fn decode(word: u64) -> Header {
 /// The bytes that a message of `len` takes in the ring, with its header.
 #[inline]
 pub(crate) const fn record_bytes(len: usize) -> u64 {
-    HEADER_BYTES + (len as u64).next_multiple_of(8)
+    HEADER_BYTES + ((len as u64 + 7) & !7)
 }
 
 #[cfg(all(test, not(ipc_loom)))]

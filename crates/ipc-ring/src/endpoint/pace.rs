@@ -1,0 +1,52 @@
+//! When a receiver that spins had better look away for a moment.
+//!
+//! A stream of messages runs in one of two regimes. Either the receiver is **behind**: messages wait
+//! for it, and each costs it a few nanoseconds. Or it **follows** so closely that it polls the very
+//! line that the sender is about to write; then each message is fetched from the sender's core as it is
+//! made, and the sender has to take the line back for the next one: several times the cost, for both.
+//! Slowing such a receiver speeds up the pair.
+//!
+//! So after a run of messages the first empty look is followed by a short pause, in which the sender
+//! gets ahead again. A receiver that only ever follows tries a pause now and then, to see whether a run
+//! comes of it, and less and less often while none does: in a dialogue of question and answer there
+//! never is one, and a pause would only delay the answer.
+
+/// Messages without a wait between them that make a run.
+const RUN: u32 = 4;
+/// Pauses of the processor after a run: some 0.4 µs.
+const PAUSES_AFTER_RUN: u32 = 16;
+/// Pauses of the processor for a trial.
+const PAUSES_OF_TRIAL: u32 = 32;
+const FIRST_INTERVAL: u32 = 256;
+const LAST_INTERVAL: u32 = 1 << 16;
+
+/// What a receiver remembers of the messages that came.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Messages received since it last had to wait.
+    pub(super) streak: u32,
+    waits_to_trial: u32,
+    interval: u32,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { streak: 0, waits_to_trial: FIRST_INTERVAL, interval: FIRST_INTERVAL }
+    }
+
+    /// A wait begins: how many pauses to make before looking again.
+    pub(super) fn pauses(&mut self) -> u32 {
+        let streak = std::mem::take(&mut self.streak);
+        if streak >= RUN {
+            self.interval = FIRST_INTERVAL;
+            return PAUSES_AFTER_RUN;
+        }
+        self.waits_to_trial = self.waits_to_trial.saturating_sub(1);
+        if self.waits_to_trial > 0 {
+            return 0;
+        }
+        self.interval = (self.interval * 2).min(LAST_INTERVAL);
+        self.waits_to_trial = self.interval;
+        PAUSES_OF_TRIAL
+    }
+}
