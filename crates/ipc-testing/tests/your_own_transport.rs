@@ -1,7 +1,7 @@
-//! A whole transport in one file, and the suite run on it: messages of 8 bytes over a pipe.
+//! A whole transport in one file, and the suite run on it: numbers of 8 bytes over a pair of sockets.
 //!
-//! It is the model for testing a transport of your own. A write of 8 bytes to a pipe is atomic
-//! (`PIPE_BUF`), so the boundaries keep themselves.
+//! It is the model for testing a transport of your own. The sockets are of type seqpacket, which keeps
+//! the boundaries of messages.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,9 +14,9 @@ use ipc_core::{
 };
 use ipc_testing::{Invitation, Pending, Scope, Transport};
 use rustix::io::Errno;
-use rustix::pipe::PipeFlags;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-ipc_testing::conformance!(numbers_over_a_pipe, NumberPipe);
+ipc_testing::conformance!(numbers_over_sockets, NumberLink);
 
 /// The length of every message.
 const LEN: usize = 8;
@@ -32,13 +32,14 @@ impl Sender for NumberSender {
             len => return Err(SendError::TooShort { len, min: LEN, link: link() }),
         }
         loop {
-            match rustix::io::write(&self.0, message) {
+            match rustix::net::send(&self.0, message, SendFlags::NOSIGNAL) {
                 Ok(_) => return Ok(()),
-                Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => {}
-                // A Rust program ignores SIGPIPE, unless it asks for it.
-                Err(Errno::PIPE) => return Err(SendError::PeerGone { link: link() }),
-                Err(errno) => return Err(OsError::new("write", &link(), errno).into()),
+                // A reset is how a receiver is gone that had not read everything.
+                Err(Errno::PIPE | Errno::CONNRESET) => {
+                    return Err(SendError::PeerGone { link: link() });
+                }
+                Err(errno) => return Err(OsError::new("send", &link(), errno).into()),
             }
             if !wait(&self.0, Interest::Writable, deadline)? {
                 return Err(SendError::no_room(deadline));
@@ -62,17 +63,22 @@ impl Receiver for NumberReceiver {
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
         loop {
-            if let Some(buffer) = buffer.get_mut(..LEN) {
-                match rustix::io::read(&self.0, buffer) {
-                    Ok(0) => return Err(RecvError::PeerGone { link: link() }),
-                    Ok(len) => return Ok(Received::of_len(len)),
-                    Err(Errno::INTR) => continue,
-                    Err(Errno::AGAIN) => {}
-                    Err(errno) => return Err(OsError::new("read", &link(), errno).into()),
+            // Looks first: a message that does not fit must stay.
+            let fits = buffer.len() >= LEN;
+            let flags = if fits { RecvFlags::empty() } else { RecvFlags::PEEK };
+            let mut message = [0; LEN];
+            match rustix::net::recv(&self.0, &mut message, flags) {
+                Ok((_, 0)) => return Err(RecvError::PeerGone { link: link() }),
+                Ok(_) if fits => {
+                    buffer[..LEN].copy_from_slice(&message);
+                    return Ok(Received::of_len(LEN));
                 }
-            } else if rustix::io::ioctl_fionread(&self.0).is_ok_and(|waiting| waiting > 0) {
-                let (needed, len) = (LEN, buffer.len());
-                return Err(RecvError::BufferTooSmall { needed, len, link: link() });
+                Ok(_) => {
+                    let (needed, len) = (LEN, buffer.len());
+                    return Err(RecvError::BufferTooSmall { needed, len, link: link() });
+                }
+                Err(Errno::AGAIN) => {}
+                Err(errno) => return Err(OsError::new("recv", &link(), errno).into()),
             }
             if !wait(&self.0, Interest::Readable, deadline)? {
                 return Err(RecvError::no_message(deadline));
@@ -101,23 +107,23 @@ impl WaitSource for NumberReceiver {
     }
 }
 
-fn wait(pipe: &OwnedFd, interest: Interest, deadline: Deadline) -> Result<bool, OsError> {
-    poll::wait_ready(pipe.as_fd(), interest, deadline)
+fn wait(socket: &OwnedFd, interest: Interest, deadline: Deadline) -> Result<bool, OsError> {
+    poll::wait_ready(socket.as_fd(), interest, deadline)
         .map_err(|error: io::Error| OsError::new("poll", &link(), error))
 }
 
 fn link() -> Resource {
-    Resource::unnamed("pipe of numbers")
+    Resource::unnamed("number link")
 }
 
 const PROPERTIES: LinkProperties = LinkProperties {
-    mechanism: "pipe of numbers",
+    mechanism: "number link",
     establishment: Establishment::Inheritance,
     naming: Naming::Indirect,
-    senders: Count::Many,
+    senders: Count::One,
     receivers: Count::One,
     links_per_pair: Count::Many,
-    capacity: Capacity::Bytes(64 << 10),
+    capacity: Capacity::Bytes(200 << 10),
     message_length: MessageLength::fixed(LEN),
     direction: Direction::OneWay,
     carrier: Carrier::Kernel,
@@ -136,38 +142,39 @@ const PROPERTIES: LinkProperties = LinkProperties {
 };
 
 /// What tells the kit how a link is made.
-struct NumberPipe;
+struct NumberLink;
 
-impl NumberPipe {
-    fn pipe() -> Result<(NumberReceiver, NumberSender), OpenError> {
-        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
-            .map_err(|errno| OpenError::from_os("pipe2", &link(), errno))?;
-        Ok((NumberReceiver(reader), NumberSender(writer)))
+impl NumberLink {
+    fn pair() -> Result<(OwnedFd, OwnedFd), OpenError> {
+        // Calls that do not block are not interrupted either: no EINTR.
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .map_err(|errno| OpenError::from_os("socketpair", &link(), errno))
     }
 }
 
-impl Transport for NumberPipe {
+impl Transport for NumberLink {
     type Sender = NumberSender;
     type Receiver = NumberReceiver;
 
     fn name(&self) -> &'static str {
-        "number-pipe"
+        "number-link"
     }
 
     fn invite_receiver(
         &self,
         _scope: &Scope,
     ) -> Result<(Invitation, Pending<NumberSender>), OpenError> {
-        let (reader, writer) = Self::pipe()?;
-        Ok((Invitation::of_descriptors(vec![reader.0]), Pending::ready(writer)))
+        let (ours, theirs) = Self::pair()?;
+        Ok((Invitation::of_descriptors(vec![theirs]), Pending::ready(NumberSender(ours))))
     }
 
     fn invite_sender(
         &self,
         _scope: &Scope,
     ) -> Result<(Invitation, Pending<NumberReceiver>), OpenError> {
-        let (reader, writer) = Self::pipe()?;
-        Ok((Invitation::of_descriptors(vec![writer.0]), Pending::ready(reader)))
+        let (ours, theirs) = Self::pair()?;
+        Ok((Invitation::of_descriptors(vec![theirs]), Pending::ready(NumberReceiver(ours))))
     }
 
     fn join_as_receiver(&self, mut invitation: Invitation) -> Result<NumberReceiver, OpenError> {

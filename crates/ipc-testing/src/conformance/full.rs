@@ -7,7 +7,7 @@ use ipc_core::{Capacity, LinkProperties, Order, Receiver, SendError, Sender, Whe
 use super::message::{self, numbered};
 use super::script::Script;
 use super::side::{BRIEF, PATIENCE, Side, assert_error, assert_not_early};
-use super::storm::Storm;
+use super::signals::Storm;
 
 /// Receives what the sender says that it got in, and one more, which the sender waits to send.
 ///

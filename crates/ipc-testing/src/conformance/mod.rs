@@ -7,11 +7,12 @@ mod full;
 mod lengths;
 mod message;
 mod order;
+mod partner;
 mod peers;
 mod script;
 mod side;
+mod signals;
 mod stage;
-mod storm;
 mod wait_source;
 mod waiting;
 

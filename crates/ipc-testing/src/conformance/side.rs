@@ -1,5 +1,4 @@
-//! One side of a case: its end of the link, the process at the other side, and the moves that several
-//! cases make.
+//! One side of a case: its end of the link, and the moves that several cases make with it.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -12,8 +11,7 @@ use ipc_core::{
 use rustix::process::Signal;
 
 use super::message;
-use crate::process::wait_until_parked;
-use crate::{Guest, Host};
+use super::partner::Partner;
 
 /// How long anything may take that should come at once, on however loaded a machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,75 +51,6 @@ pub(super) struct BothSides<'a> {
     pub(super) receiver: Box<dyn Receiver>,
     pub(super) partner: Partner<'a>,
     pub(super) link: LinkProperties,
-}
-
-/// The process at the other side.
-pub(super) enum Partner<'a> {
-    /// We are the host.
-    Guest(&'a mut Guest),
-    /// We are the guest.
-    Host(&'a mut Host),
-}
-
-impl Partner<'_> {
-    #[track_caller]
-    pub(super) fn tell(&mut self, text: &str) {
-        match self {
-            Self::Guest(guest) => guest.tell(text),
-            Self::Host(host) => host.tell(text),
-        }
-    }
-
-    #[track_caller]
-    pub(super) fn hear(&mut self) -> String {
-        match self {
-            Self::Guest(guest) => guest.hear(),
-            Self::Host(host) => host.hear(),
-        }
-    }
-
-    /// Waits for exactly this text.
-    #[track_caller]
-    pub(super) fn expect(&mut self, text: &str) {
-        assert_eq!(self.hear(), text, "what the other side says");
-    }
-
-    /// Waits for a number.
-    #[track_caller]
-    pub(super) fn hear_number(&mut self) -> u64 {
-        let text = self.hear();
-        text.parse().unwrap_or_else(|_| panic!("the other side said {text:?}, not a number"))
-    }
-
-    pub(super) fn pid(&self) -> u32 {
-        match self {
-            Self::Guest(guest) => guest.pid(),
-            Self::Host(host) => host.pid(),
-        }
-    }
-
-    pub(super) fn wait_until_parked(&self) {
-        wait_until_parked(self.pid());
-    }
-
-    /// Waits until the other side has played its part too, unless it is a guest that is dead: so no
-    /// side closes its end of the link under the other's last look at it.
-    #[track_caller]
-    pub(super) fn part(&mut self) {
-        if !matches!(self, Self::Guest(guest) if guest.was_waited_for()) {
-            self.tell("over");
-            self.expect("over");
-        }
-    }
-
-    /// The guest, where this is the host.
-    #[track_caller]
-    pub(super) fn guest(&mut self) -> &mut Guest {
-        match self {
-            Self::Guest(guest) => guest,
-            Self::Host(_) => panic!("only the host asks for the guest"),
-        }
-    }
 }
 
 impl<'a, E: ?Sized> Side<'a, E> {

@@ -4,8 +4,10 @@
 use ipc_core::{LinkProperties, OpenError, Receiver, Sender};
 
 use super::footprint::{Footprint, assert_no_residue};
+use super::partner::Partner;
 use super::script::{GuestPart, Play, Script, Take};
-use super::side::{BothSides, Partner, Side};
+use super::side::{BothSides, Side};
+use super::signals::let_sigpipe_kill;
 use crate::{Guest, Host, Invitation, Pending, Scope, Transport};
 
 /// Plays the host's side of a take.
@@ -15,6 +17,7 @@ pub(super) fn play_host(
     take: Take,
     guest: &mut Guest,
 ) {
+    let_sigpipe_kill();
     let before = Footprint::of_this_process();
     let scope = Scope::new();
     match script.play {
@@ -58,6 +61,7 @@ pub(super) fn play_guest(
     take: Take,
     host: &mut Host,
 ) {
+    let_sigpipe_kill();
     let before = Footprint::of_this_process();
     match script.play {
         Play::OneLink { receiver, .. } if take.guest_part == GuestPart::Receiver => {

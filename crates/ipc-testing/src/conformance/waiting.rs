@@ -7,7 +7,7 @@ use ipc_core::{Capacity, Deadline, RecvError, SendError};
 use super::message::{self, numbered};
 use super::script::Script;
 use super::side::{BRIEF, PATIENCE, assert_error, assert_not_early};
-use super::storm::Storm;
+use super::signals::Storm;
 
 pub(super) fn an_empty_link_says_so() -> Script {
     Script::new(

@@ -61,6 +61,7 @@ pub(crate) enum Fault {
     TakesTheEndForEmptiness,
     TellsOfTheEndOnce,
     DoesNotKnowABrokenPipe,
+    RaisesSigpipe,
     TakesAStoppedPeerForDead,
     NeverWakesAWaiter,
     WakesForMessagesOnly,
@@ -335,8 +336,13 @@ impl ReferenceSender {
         let header = if self.end.has(Fault::TakesEmptyForTheEnd) { &[] } else { header };
         let parts = [IoSlice::new(header), IoSlice::new(message)];
         let mut nothing = SendAncillaryBuffer::default();
-        let sent =
-            rustix::net::sendmsg(&self.end.socket, &parts, &mut nothing, SendFlags::NOSIGNAL);
+        let flags = SendFlags::NOSIGNAL;
+        let sent = rustix::net::sendmsg(&self.end.socket, &parts, &mut nothing, flags);
+        if sent == Err(Errno::PIPE) && self.end.has(Fault::RaisesSigpipe) {
+            // As a pipe or a stream does it.
+            let (this, signal) = (rustix::process::getpid(), rustix::process::Signal::PIPE);
+            rustix::process::kill_process(this, signal).expect("a process may signal itself");
+        }
         sent.map(|_| ())
     }
 

@@ -5,23 +5,25 @@
 //! guest's end is its standard input: so it needs no number on the command line, and no descriptor
 //! is ever inheritable in the host, where another thread's child could catch it.
 
+mod channel;
+mod parked;
+
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
-use ipc_core::poll;
+use ipc_core::{Deadline, Liveness, poll};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
-use rustix::process::{Pid, Signal, WaitIdOptions, WaitIdStatus};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 
 use crate::Invitation;
+use channel::{Channel, Kind};
+
+pub use parked::wait_until_parked;
 
 /// The longest text that [`Guest::tell`] and [`Host::tell`] carry, in bytes.
 pub const MAX_TEXT_LEN: usize = 64 * 1024;
@@ -35,7 +37,7 @@ pub const MAX_DESCRIPTORS: usize = 253;
 /// (`PR_SET_PDEATHSIG`), so start it from one that stays.
 pub struct Guest {
     child: Child,
-    control: OwnedFd,
+    channel: Channel,
     status: Option<ExitStatus>,
 }
 
@@ -65,16 +67,11 @@ impl Guest {
     ///
     /// Those of the system calls that it takes.
     pub fn start_command(mut command: Command) -> io::Result<Self> {
-        let (control, guests) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (channel, guests) = Channel::pair()?;
         let child = command.stdin(guests).spawn()?;
         // Dropping the command closes our copy of the guest's end, so that its death is a hang-up.
         drop(command);
-        Ok(Self { child, control, status: None })
+        Ok(Self { child, channel, status: None })
     }
 
     /// Its process id. Stays its own until this handle is dropped or [`wait`](Self::wait) returns.
@@ -94,7 +91,7 @@ impl Guest {
     /// If the guest has ended: with its exit status. If the text is longer than [`MAX_TEXT_LEN`].
     #[track_caller]
     pub fn tell(&mut self, text: &str) {
-        if let Err(error) = send(self.control.as_fd(), TEXT, text, &[]) {
+        if let Err(error) = self.channel.send(Kind::Text, text, &[]) {
             self.fail(&format!("could not be told {text:?}"), &error);
         }
     }
@@ -106,7 +103,7 @@ impl Guest {
     /// If the guest ends without sending one: with its exit status.
     #[track_caller]
     pub fn hear(&mut self) -> String {
-        match receive(self.control.as_fd(), TEXT) {
+        match self.channel.receive(Kind::Text) {
             Ok((text, _)) => text,
             Err(error) => self.fail("was not heard", &error),
         }
@@ -120,7 +117,8 @@ impl Guest {
     #[track_caller]
     pub fn invite(&mut self, invitation: Invitation) {
         let descriptors: Vec<_> = invitation.descriptors.iter().map(AsFd::as_fd).collect();
-        if let Err(error) = send(self.control.as_fd(), INVITATION, &invitation.text, &descriptors) {
+        let sent = self.channel.send(Kind::Invitation, &invitation.text, &descriptors);
+        if let Err(error) = sent {
             self.fail("could not be invited", &error);
         }
     }
@@ -142,8 +140,9 @@ impl Guest {
         let pid = Pid::from_child(&self.child);
         rustix::process::kill_process(pid, Signal::STOP).expect("the guest has not been reaped");
         let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let change = retry(|| rustix::process::waitid(rustix::process::WaitId::Pid(pid), options))
-            .expect("waitid on our own child");
+        let change =
+            rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::Pid(pid), options))
+                .expect("waitid on our own child");
         assert!(change.as_ref().is_some_and(WaitIdStatus::stopped), "guest {pid:?} has ended");
     }
 
@@ -188,7 +187,7 @@ impl Guest {
     #[track_caller]
     fn fail(&mut self, what: &str, error: &io::Error) -> ! {
         let pid = self.pid();
-        if is_hang_up(error) {
+        if matches!(Errno::from_io_error(error), Some(Errno::PIPE | Errno::CONNRESET)) {
             // The hang-up comes shortly before the exit.
             let ended = self.status.is_some() || self.ends_soon();
             let status = self.kill();
@@ -200,8 +199,8 @@ impl Guest {
     }
 
     fn ends_soon(&self) -> bool {
-        let patience = ipc_core::Deadline::after(std::time::Duration::from_secs(1));
-        ipc_core::Liveness::of_process(self.pid())
+        let patience = Deadline::after(Duration::from_secs(1));
+        Liveness::of_process(self.pid())
             .and_then(|liveness| liveness.wait_gone(patience))
             .unwrap_or(false)
     }
@@ -224,7 +223,7 @@ impl fmt::Debug for Guest {
 /// The guest's handle of the process that started it.
 #[derive(Debug)]
 pub struct Host {
-    control: OwnedFd,
+    channel: Channel,
     pid: u32,
 }
 
@@ -237,7 +236,8 @@ impl Host {
     /// Those of the system calls that it takes.
     pub fn from_stdin() -> io::Result<Self> {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+        let channel = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+        let channel = Channel::from_descriptor(channel);
         let nothing = rustix::fs::open(
             "/dev/null",
             rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
@@ -245,12 +245,12 @@ impl Host {
         )?;
         rustix::stdio::dup2_stdin(nothing)?;
         // The host may have died before it could be asked to take us along.
-        let mut fds = [PollFd::new(&control, PollFlags::empty())];
-        if poll::poll_until(&mut fds, ipc_core::Deadline::Now)? > 0 {
+        let mut fds = [PollFd::new(&channel, PollFlags::empty())];
+        if poll::poll_until(&mut fds, Deadline::Now)? > 0 {
             std::process::exit(1);
         }
         let pid = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
-        Ok(Self { control, pid: pid.unsigned_abs() })
+        Ok(Self { channel, pid: pid.unsigned_abs() })
     }
 
     /// The host's process id.
@@ -265,7 +265,7 @@ impl Host {
     /// If the host is gone, or the text is longer than [`MAX_TEXT_LEN`].
     #[track_caller]
     pub fn tell(&mut self, text: &str) {
-        send(self.control.as_fd(), TEXT, text, &[]).expect("the host listens");
+        self.channel.send(Kind::Text, text, &[]).expect("the host listens");
     }
 
     /// Waits for a text from the host.
@@ -275,7 +275,7 @@ impl Host {
     /// If the host is gone.
     #[track_caller]
     pub fn hear(&mut self) -> String {
-        receive(self.control.as_fd(), TEXT).expect("the host tells something").0
+        self.channel.receive(Kind::Text).expect("the host tells something").0
     }
 
     /// Waits for an invitation from the host.
@@ -286,121 +286,7 @@ impl Host {
     #[track_caller]
     pub fn invitation(&mut self) -> Invitation {
         let (text, descriptors) =
-            receive(self.control.as_fd(), INVITATION).expect("the host invites us");
+            self.channel.receive(Kind::Invitation).expect("the host invites us");
         Invitation { text, descriptors }
-    }
-}
-
-/// Waits until every thread of a process sleeps in the kernel, or the process has used 50 ms of
-/// processor time meanwhile: whoever waits by looking never sleeps.
-///
-/// It makes a race likely to go the interesting way; correctness must not hang on it, since a thread
-/// may sleep for another reason.
-///
-/// # Panics
-///
-/// If there is no such process.
-pub fn wait_until_parked(pid: u32) {
-    let cpu_ticks = || -> u64 { task_stats(pid).iter().map(|task| task.cpu_ticks).sum() };
-    let start = cpu_ticks();
-    // A tick is 10 ms (USER_HZ is 100 on every Linux that we run on).
-    while cpu_ticks() - start < 5 && task_stats(pid).iter().any(|task| task.state == 'R') {
-        std::thread::yield_now();
-    }
-}
-
-struct TaskStat {
-    state: char,
-    cpu_ticks: u64,
-}
-
-/// State and used processor time of each thread, from `/proc/<pid>/task/*/stat` (proc_pid_stat(5)).
-fn task_stats(pid: u32) -> Vec<TaskStat> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
-    // A thread may end between the listing and the reading.
-    let stats =
-        tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
-    stats
-        .filter_map(|stat| {
-            // The name, in parentheses, may itself hold parentheses and spaces.
-            let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-            let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
-            Some(TaskStat {
-                state: fields.first()?.chars().next()?,
-                cpu_ticks: ticks(11)? + ticks(12)?, // utime and stime
-            })
-        })
-        .collect()
-}
-
-/// What a control message is, as its first byte.
-const TEXT: u8 = b'T';
-const INVITATION: u8 = b'I';
-
-fn send(
-    control: BorrowedFd<'_>,
-    kind: u8,
-    text: &str,
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<()> {
-    assert!(text.len() <= MAX_TEXT_LEN, "a text of {} bytes is too long", text.len());
-    assert!(descriptors.len() <= MAX_DESCRIPTORS, "too many descriptors: {}", descriptors.len());
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        let fits = ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-        assert!(fits, "the space is that of the most descriptors");
-    }
-    let kind = [kind];
-    let parts = [IoSlice::new(&kind), IoSlice::new(text.as_bytes())];
-    retry(|| rustix::net::sendmsg(control, &parts, &mut ancillary, SendFlags::NOSIGNAL))?;
-    Ok(())
-}
-
-fn receive(control: BorrowedFd<'_>, expected: u8) -> io::Result<(String, Vec<OwnedFd>)> {
-    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    let mut kind = [0];
-    let mut text = vec![0; MAX_TEXT_LEN];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let result = loop {
-        let mut parts = [IoSliceMut::new(&mut kind), IoSliceMut::new(&mut text)];
-        match rustix::net::recvmsg(control, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-            // A peer that died with texts unread is reported once, before the texts that it sent.
-            Err(Errno::INTR | Errno::CONNRESET) => {}
-            other => break other?,
-        }
-    };
-    if result.bytes == 0 {
-        return Err(Errno::PIPE.into());
-    }
-    let mut descriptors = Vec::new();
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            descriptors.extend(received);
-        }
-    }
-    if result.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-        return Err(invalid("a control message was cut: too long, or no descriptors left".into()));
-    }
-    text.truncate(result.bytes - 1);
-    let text = String::from_utf8(text).map_err(|error| invalid(error.to_string()))?;
-    if kind[0] == expected {
-        Ok((text, descriptors))
-    } else {
-        Err(invalid(format!("out of step: expected {expected:?}, got {:?} {text:?}", kind[0])))
-    }
-}
-
-fn is_hang_up(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::PIPE | Errno::CONNRESET))
-}
-
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            other => return other,
-        }
     }
 }

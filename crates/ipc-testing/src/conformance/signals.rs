@@ -1,6 +1,6 @@
-//! A storm of signals upon one thread.
+//! Signals as the cases use them: a storm upon one thread, and a SIGPIPE that kills.
 
-// Installing a signal handler is unsafe; this one only counts.
+// Changing the action of a signal is unsafe; the only handler here counts.
 #![allow(unsafe_code)]
 
 use std::sync::Arc;
@@ -9,7 +9,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::pthread::{pthread_kill, pthread_self};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
+
+/// Lets SIGPIPE end this process, as it does any that was not started by Rust's run-time: so that an
+/// endpoint which leaves it to that to ignore the signal is found out.
+pub(super) fn let_sigpipe_kill() {
+    // SAFETY: the default action runs no code of this process.
+    let former = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    former.expect("a valid signal");
+}
 
 /// How many signals the handler has seen. Only a tally: no other memory depends on it.
 static SEEN: AtomicU32 = AtomicU32::new(0);
