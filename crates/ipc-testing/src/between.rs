@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use ipc_core::{Deadline, Interest, poll};
 use rustix::pipe::PipeFlags;
+use tempfile::TempDir;
 
 use crate::{Guest, Host};
 
@@ -134,7 +135,10 @@ fn supervise(test: &str, key: &str, timeout: Duration) -> Result<(), Failure> {
     let deadline = Deadline::after(timeout);
     let (output, output_end) =
         rustix::pipe::pipe_with(PipeFlags::CLOEXEC).expect("a pipe for standard error");
+    // A process that has to be killed leaves its files here.
+    let temporary = TempDir::with_prefix("ipc-test.").expect("a temporary directory");
     let mut command = part(test, "host", key);
+    command.env("TMPDIR", temporary.path());
     command.stderr(output_end);
     let mut host = Guest::start_command(command).expect("the host starts");
 
