@@ -11,6 +11,7 @@
 //! `Cargo.toml`, and seeds in `seeds/NAME/` if random bytes would be long in finding the way in. A
 //! test sees to it that none is forgotten.
 
+pub mod frames;
 pub mod name;
 
 use ipc_ring::testing::oracle as ring;
@@ -21,12 +22,16 @@ pub struct Target {
     pub name: &'static str,
     /// Acts upon the bytes; panics where the code under test is wrong.
     pub run: fn(&[u8]),
+    /// Whether it makes system calls of the sort that Miri does not know.
+    pub needs_kernel: bool,
 }
 
 /// All targets, by name.
 pub const TARGETS: &[Target] = &[
-    Target { name: "name", run: name::run },
-    Target { name: "ring", run: ring::operations },
-    Target { name: "ring_hello", run: ring::hello },
-    Target { name: "ring_hostile", run: ring::hostile_peer },
+    Target { name: "frames_pipe", run: frames::pipe, needs_kernel: true },
+    Target { name: "frames_socket", run: frames::socket, needs_kernel: true },
+    Target { name: "name", run: name::run, needs_kernel: false },
+    Target { name: "ring", run: ring::operations, needs_kernel: false },
+    Target { name: "ring_hello", run: ring::hello, needs_kernel: false },
+    Target { name: "ring_hostile", run: ring::hostile_peer, needs_kernel: false },
 ];

@@ -186,6 +186,7 @@ impl<'a> Campaign<'a> {
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-artifact_prefix={}/", self.artifacts.display()))
             .arg("-print_final_stats=1")
+            .arg("-timeout=10") // seconds for one input: a target that hangs has failed
             .args(libfuzzer_args)
             .arg(&self.corpus)
             .args(self.seeds.is_dir().then_some(&self.seeds))
