@@ -142,7 +142,12 @@ pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<ProcessPeer> {
 /// `ESRCH` or `EINVAL`, by kernel version, when that process is gone and reaped already; `ENODATA` on
 /// a socket without a peer.
 pub fn peer_liveness(socket: BorrowedFd<'_>) -> io::Result<Option<Liveness>> {
-    match control::socket_peerpidfd(socket) {
+    liveness_of(control::socket_peerpidfd(socket))
+}
+
+/// What the kernel's answer means.
+fn liveness_of(answer: Result<OwnedFd, Errno>) -> io::Result<Option<Liveness>> {
+    match answer {
         Ok(pidfd) => Ok(Some(Liveness::of_pidfd(pidfd))),
         Err(Errno::NOPROTOOPT) => Ok(None),
         Err(errno) => Err(errno.into()),
@@ -155,5 +160,17 @@ fn in_time<T>(outcome: Result<Option<T>, Errno>, deadline: Deadline) -> io::Resu
         Some(value) => Ok(value),
         None if deadline == Deadline::Now => Err(Errno::AGAIN.into()),
         None => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_the_option_is_no_error() {
+        assert!(liveness_of(Err(Errno::NOPROTOOPT)).expect("older than Linux 6.5").is_none());
+        let error = liveness_of(Err(Errno::SRCH)).expect_err("the peer is gone");
+        assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
     }
 }

@@ -116,10 +116,7 @@ fn of_two_that_reclaim_at_once_exactly_one_wins() {
                 guest.tell(path.to_str().expect("UTF-8"));
                 let listener = UnixStreamListener::bind(path.as_path());
                 let guest_won = guest.hear() == "won";
-                let error = match &listener {
-                    Ok(_) => None,
-                    Err(error) => Some(error),
-                };
+                let error = listener.as_ref().err();
                 assert_eq!(listener.is_ok(), !guest_won, "round {round}: {error:?}");
                 if let Some(error) = error {
                     assert!(matches!(error.kind(), OpenErrorKind::InUse(_)), "{error}");
@@ -274,28 +271,36 @@ fn an_abstract_name_of_any_bytes_is_held_until_its_listener_goes() {
 
 #[test]
 fn connecting_to_a_full_queue_times_out() {
-    let scope = Scope::new();
-    let path = scope.path("socket");
-    let listener = UnixStreamListener::bind(path.as_path()).expect("listens");
-    rustix::net::listen(listener.as_fd(), 0).expect("shortens the queue");
-    let before = open_descriptors();
-    let mut connected = Vec::new();
-    let error = loop {
-        match UnixStreamConnection::connect(path.as_path(), Deadline::Now) {
-            Ok(connection) => connected.push(connection),
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(error.kind(), OpenErrorKind::TimedOut), "{error}");
-    let deadline = Deadline::after(Duration::from_millis(30));
-    let error = UnixStreamConnection::connect(path.as_path(), deadline).expect_err("still full");
-    assert!(matches!(error.kind(), OpenErrorKind::TimedOut), "{error}");
-    assert!(deadline.has_passed());
-    assert_eq!(open_descriptors(), before + connected.len());
-    // What was queued is served, and works.
-    let mut accepted = listener.accept(Deadline::Now).expect("one waits");
-    connected[0].sender.send(b"hello").expect("sends");
-    assert_eq!(accepted.receiver.recv(&mut [0; 8]).expect("receives").len, 5);
+    // In a process of its own, since it counts descriptors.
+    between_processes!(
+        |guest| {
+            let scope = Scope::new();
+            let path = scope.path("socket");
+            let listener = UnixStreamListener::bind(path.as_path()).expect("listens");
+            rustix::net::listen(listener.as_fd(), 0).expect("shortens the queue");
+            let before = open_descriptors();
+            let mut connected = Vec::new();
+            let error = loop {
+                match UnixStreamConnection::connect(path.as_path(), Deadline::Now) {
+                    Ok(connection) => connected.push(connection),
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(error.kind(), OpenErrorKind::TimedOut), "{error}");
+            let deadline = Deadline::after(Duration::from_millis(30));
+            let error =
+                UnixStreamConnection::connect(path.as_path(), deadline).expect_err("still full");
+            assert!(matches!(error.kind(), OpenErrorKind::TimedOut), "{error}");
+            assert!(deadline.has_passed());
+            assert_eq!(open_descriptors(), before + connected.len());
+            // What was queued is served, and works.
+            let mut accepted = listener.accept(Deadline::Now).expect("one waits");
+            connected[0].sender.send(b"hello").expect("sends");
+            assert_eq!(accepted.receiver.recv(&mut [0; 8]).expect("receives").len, 5);
+            guest.finish();
+        },
+        |_host| {},
+    );
 }
 
 /// Sends `count` messages, and leaves by `SIGKILL` with a message from the host unread.

@@ -148,7 +148,7 @@ impl FrameReader {
     fn fill(&mut self, socket: BorrowedFd<'_>, deadline: Deadline) -> Result<Option<Frame>, Errno> {
         if self.held.is_empty() {
             self.held = 0..0;
-        } else if CHUNK_LEN - self.held.start < HEADER_LEN + COPIED_LEN_MAX {
+        } else if self.chunk.len() - self.held.start < HEADER_LEN + COPIED_LEN_MAX {
             // A frame that is copied must fit behind `held.start`.
             self.chunk.copy_within(self.held.clone(), 0);
             self.held = 0..self.held.len();
@@ -171,8 +171,7 @@ impl FrameReader {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Option<Frame>, Errno> {
-        // What the guess has too much must fit the chunk.
-        let guess = self.last_len.min(buffer.len()).min(CHUNK_LEN - HEADER_LEN);
+        let guess = self.last_len.min(buffer.len());
         let mut header = [0; HEADER_LEN];
         let read = attempt::until(socket, Interest::Readable, deadline, |may_block| {
             let parts = &mut [IoSliceMut::new(&mut header), IoSliceMut::new(&mut buffer[..guess])];
@@ -203,9 +202,10 @@ impl FrameReader {
         Ok(Some(Frame::Message(len)))
     }
 
-    /// Puts bytes into the empty chunk.
+    /// Puts bytes into the empty chunk, which grows if it must: these bytes have come already.
     fn hold(&mut self, first: &[u8], second: &[u8]) {
         let len = first.len() + second.len();
+        self.chunk.resize(len.max(self.chunk.len()), 0);
         self.chunk[..first.len()].copy_from_slice(first);
         self.chunk[first.len()..len].copy_from_slice(second);
         self.held = 0..len;

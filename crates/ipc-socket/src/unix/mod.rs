@@ -5,6 +5,7 @@ mod connection;
 mod listener;
 mod options;
 mod path;
+mod socket;
 
 pub use address::UnixAddress;
 pub use connection::{UnixSeqpacketConnection, UnixStreamConnection};

@@ -4,15 +4,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ipc_core::{Deadline, Establishment, OpenError, OpenErrorKind, PeerId, ProcessPeer, Resource};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{SocketFlags, sockopt};
 
+use super::UnixAddress;
 use super::connection::{UnixSeqpacketConnection, UnixStreamConnection};
 use super::listener::{UnixSeqpacketListener, UnixStreamListener};
 use super::path::{self, BoundPath};
-use super::{PACKET_OVERHEAD_LEN, UnixAddress};
+use super::socket::{check_adopted, max_packet_len, name_of, named, pair, peer_of, socket};
 use crate::link::{Kind, Link};
 use crate::packet::{PacketReceiver, PacketSender};
-use crate::{DEFAULT_MAX_MESSAGE_LEN, buffers, connecting, control};
+use crate::{DEFAULT_MAX_MESSAGE_LEN, buffers, connecting};
 
 /// Options for Unix sockets, and the calls that make them with these options.
 ///
@@ -345,63 +346,4 @@ impl Default for UnixOptions {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// What a link to this kind of socket is called in errors.
-fn name_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::UnixSeqpacket => "Unix seqpacket socket",
-        Kind::UnixDatagram => "Unix datagram socket",
-        _ => "Unix stream socket",
-    }
-}
-
-fn type_of(kind: Kind) -> SocketType {
-    match kind {
-        Kind::UnixSeqpacket => SocketType::SEQPACKET,
-        Kind::UnixDatagram => SocketType::DGRAM,
-        _ => SocketType::STREAM,
-    }
-}
-
-fn socket(kind: Kind, flags: SocketFlags, resource: &Resource) -> Result<OwnedFd, OpenError> {
-    rustix::net::socket_with(AddressFamily::UNIX, type_of(kind), flags, None)
-        .map_err(|errno| OpenError::from_os("socket", resource, errno))
-}
-
-fn pair(kind: Kind) -> Result<(OwnedFd, OwnedFd), OpenError> {
-    let resource = Resource::unnamed(name_of(kind));
-    rustix::net::socketpair(AddressFamily::UNIX, type_of(kind), SocketFlags::CLOEXEC, None)
-        .map_err(|errno| OpenError::from_os("socketpair", &resource, errno))
-}
-
-/// Whether an inherited descriptor is what it should be.
-fn check_adopted(socket: &OwnedFd, kind: Kind) -> Result<Resource, OpenError> {
-    let resource = Resource::unnamed(format!("inherited {}", name_of(kind)));
-    let is_kind = sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX)
-        && sockopt::socket_type(socket) == Ok(type_of(kind))
-        && rustix::net::getpeername(socket).is_ok();
-    if is_kind {
-        return Ok(resource);
-    }
-    let requirement = format!("it must be a connected {}", name_of(kind));
-    let kind = OpenErrorKind::InvalidOption { option: "descriptor", requirement };
-    Err(OpenError::new("adopt", &resource, kind))
-}
-
-fn peer_of(socket: BorrowedFd<'_>, resource: &Resource) -> Result<ProcessPeer, OpenError> {
-    control::socket_peercred(socket)
-        .map_err(|errno| OpenError::from_os("getsockopt", resource, errno))
-}
-
-/// The peer as the sender of messages. Who made an inherited pair says nothing about who holds it.
-fn named(peer: ProcessPeer, establishment: Establishment) -> Option<PeerId> {
-    (establishment == Establishment::Connection).then_some(PeerId::Process(peer))
-}
-
-/// The longest packet that a socket with this send buffer sends.
-fn max_packet_len(socket: BorrowedFd<'_>, resource: &Resource) -> Result<usize, OpenError> {
-    sockopt::socket_send_buffer_size(socket)
-        .map(|len| len.saturating_sub(PACKET_OVERHEAD_LEN))
-        .map_err(|errno| OpenError::from_os("getsockopt", resource, errno))
 }

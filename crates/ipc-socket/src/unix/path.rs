@@ -67,7 +67,8 @@ pub(crate) fn bind(
     let stat =
         rustix::fs::lstat(path).map_err(|errno| OpenError::from_os("stat", resource, errno))?;
     let bound = BoundPath {
-        path: path.to_path_buf(),
+        // So that a change of directory meanwhile does not hide it from us.
+        path: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()),
         file: FileId::of(&stat),
         process: std::process::id(),
     };
