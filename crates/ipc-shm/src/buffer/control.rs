@@ -115,7 +115,7 @@ impl Control {
     }
 
     /// Checks that the semaphores tell the truth, while nobody is inside.
-    #[cfg(ipc_loom)]
+    #[cfg(any(test, ipc_loom))]
     pub(crate) fn assert_settled(&self, slots: u32, messages: u32) {
         assert_eq!((self.full.0.count(), self.empty.0.count()), (messages, slots - messages));
     }

@@ -105,6 +105,8 @@ fn assert_holds(buffer: &BoundedBuffer, expected: &[&[u8]]) {
         assert_receives(buffer, b"room");
     }
     buffer.receiver().try_recv(&mut []).expect_err("empty");
+    // Else those who wait would not sleep.
+    buffer.memory.control().assert_settled(SLOTS as u32, 0);
 }
 
 #[test]

@@ -41,7 +41,7 @@ use crate::{Access, Backing, Mapping, Memfd, Seals, Segment, segment};
 /// ```
 #[derive(Clone, Debug)]
 pub struct BoundedBuffer {
-    memory: Arc<Memory>,
+    pub(super) memory: Arc<Memory>,
 }
 
 impl BoundedBuffer {
