@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ipc_core::{Deadline, Establishment, OpenError, OpenErrorKind, PeerId, ProcessPeer, Resource};
+use ipc_core::{Deadline, Establishment, OpenError, OpenErrorKind, Resource};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, sockopt};
 
