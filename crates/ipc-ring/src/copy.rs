@@ -3,19 +3,28 @@
 //!
 //! Rust's plain reads and writes assume that nobody else writes meanwhile, which a hostile peer can
 //! break; relaxed atomic accesses and inline assembly assume nothing. Messages begin at a multiple of
-//! eight and are padded to one, so that short ones go word by word. Long ones go by `rep movsb` on
-//! x86-64, which the processor turns into whole cache lines, and word by word elsewhere.
+//! eight and are padded to one. By length:
+//!
+//! | bytes | x86-64 | elsewhere |
+//! |---|---|---|
+//! | up to 128 | words | words |
+//! | up to 2 KiB | blocks of 64 bytes through SSE registers | words |
+//! | more | `rep movsb`, which the processor turns into whole cache lines | words |
 
 // Copies through raw pointers into mapped memory; inline assembly.
 #![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Up to this length, in bytes, words are faster than starting `rep movsb`; see benches/record.
-const BY_WORDS_MAX: usize = 256;
+/// Up to this length, in bytes, words are fastest; see benches/record.
+const BY_WORDS_MAX: usize = 128;
+/// Up to this length, in bytes, blocks are faster than starting `rep movsb`.
+const BY_BLOCKS_MAX: usize = 2048;
+/// Bytes of a block.
+const BLOCK: usize = 64;
 
-/// Whether there is `rep movsb`; Miri does not interpret assembly.
-const BY_MOVSB: bool = cfg!(all(target_arch = "x86_64", not(miri)));
+/// Whether there are the instructions for blocks and `rep movsb`; Miri does not interpret assembly.
+const BY_ASSEMBLY: bool = cfg!(all(target_arch = "x86_64", not(miri)));
 
 /// Copies `source` to `target` in shared memory, with up to seven bytes of padding behind it.
 ///
@@ -25,12 +34,25 @@ const BY_MOVSB: bool = cfg!(all(target_arch = "x86_64", not(miri)));
 /// eight.
 #[inline]
 pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
-    if source.len() > BY_WORDS_MAX && BY_MOVSB {
-        // SAFETY: `target` is valid for this many bytes, and no Rust reference overlaps it.
-        unsafe { move_bytes(target, source.as_ptr(), source.len()) };
-        return;
-    }
     let mut offset = 0;
+    if source.len() > BY_WORDS_MAX && BY_ASSEMBLY {
+        if source.len() > BY_BLOCKS_MAX {
+            // SAFETY: `target` is valid for this many bytes, and no Rust reference overlaps it.
+            return unsafe { move_bytes(target, source.as_ptr(), source.len()) };
+        }
+        if target.addr() % 16 == 8 {
+            // One word first, so that no store of a block straddles two cache lines.
+            // SAFETY: in bounds, since the source is longer than a word.
+            unsafe { word_at(target, 0) }.store(word_of(source), Ordering::Relaxed); // as below
+            offset = 8;
+        }
+        // SAFETY: in bounds, since at least `offset` bytes are there.
+        let (to, from) = (unsafe { target.add(offset) }, &source[offset..]);
+        let bytes = from.len() / BLOCK * BLOCK;
+        // SAFETY: `to` is valid for this many bytes, and no Rust reference overlaps it.
+        unsafe { move_blocks(to, from.as_ptr(), bytes) };
+        offset += bytes;
+    }
     while offset + 8 <= source.len() {
         // SAFETY: in bounds, since a whole word of the source is left.
         let target = unsafe { word_at(target, offset) };
@@ -69,12 +91,16 @@ fn short_word_of(bytes: &[u8]) -> u64 {
 /// eight.
 #[inline]
 pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
-    if target.len() > BY_WORDS_MAX && BY_MOVSB {
-        // SAFETY: `source` is valid for this many bytes, and `target` is ours.
-        unsafe { move_bytes(target.as_mut_ptr(), source, target.len()) };
-        return;
-    }
     let mut offset = 0;
+    if target.len() > BY_WORDS_MAX && BY_ASSEMBLY {
+        if target.len() > BY_BLOCKS_MAX {
+            // SAFETY: `source` is valid for this many bytes, and `target` is ours.
+            return unsafe { move_bytes(target.as_mut_ptr(), source, target.len()) };
+        }
+        offset = target.len() / BLOCK * BLOCK;
+        // SAFETY: as above.
+        unsafe { move_blocks(target.as_mut_ptr(), source, offset) };
+    }
     while offset + 8 <= target.len() {
         // SAFETY: in bounds, since a whole word of the target is left.
         let source = unsafe { word_at(source.cast_mut(), offset) };
@@ -124,6 +150,42 @@ unsafe fn move_bytes(target: *mut u8, source: *const u8, len: usize) {
     }
 }
 
+/// Copies whole blocks, sixteen bytes at a time.
+///
+/// # Safety
+///
+/// `len` is a multiple of [`BLOCK`] and not 0, `target` is valid for writes of that many bytes and
+/// `source` for reads, and they do not overlap.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+unsafe fn move_blocks(target: *mut u8, source: *const u8, len: usize) {
+    // SAFETY: what is written is the caller's word; SSE2 is part of x86-64. The offset runs from
+    // `-len` up to 0, from the ends of both.
+    unsafe {
+        std::arch::asm!(
+            "2:",
+            "movups {a}, [{source} + {offset}]",
+            "movups {b}, [{source} + {offset} + 16]",
+            "movups {c}, [{source} + {offset} + 32]",
+            "movups {d}, [{source} + {offset} + 48]",
+            "movups [{target} + {offset}], {a}",
+            "movups [{target} + {offset} + 16], {b}",
+            "movups [{target} + {offset} + 32], {c}",
+            "movups [{target} + {offset} + 48], {d}",
+            "add {offset}, 64",
+            "jnz 2b",
+            source = in(reg) source.wrapping_add(len),
+            target = in(reg) target.wrapping_add(len),
+            offset = inout(reg) len.wrapping_neg() => _,
+            a = out(xmm_reg) _,
+            b = out(xmm_reg) _,
+            c = out(xmm_reg) _,
+            d = out(xmm_reg) _,
+            options(nostack)
+        );
+    }
+}
+
 /// Never called: there is no such instruction.
 ///
 /// # Safety
@@ -134,6 +196,16 @@ unsafe fn move_bytes(_: *mut u8, _: *const u8, _: usize) {
     unreachable!("guarded by the target's architecture");
 }
 
+/// Never called: there are no such instructions.
+///
+/// # Safety
+///
+/// None is needed.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn move_blocks(_: *mut u8, _: *const u8, _: usize) {
+    unreachable!("guarded by the target's architecture");
+}
+
 #[cfg(all(test, not(ipc_loom)))]
 mod tests {
     use super::*;
@@ -141,13 +213,14 @@ mod tests {
     #[test]
     fn copies_are_exact_at_every_length_and_alignment() {
         let mut shared = vec![0_u64; 4096 / 8];
-        let ring = shared.as_mut_ptr().cast::<u8>();
-        let bytes: Vec<u8> = (0..1200_u32).map(|i| (i * 7 + 1) as u8).collect();
-        for len in (0..300).chain([511, 512, 1000, 1100]) {
+        let bytes: Vec<u8> = (0..4000_u32).map(|i| (i * 7 + i / 256 + 1) as u8).collect();
+        for len in (0..300).chain([511, 512, 1000, 1100, 2047, 2048, 2049, 2060, 3900]) {
             for shift in 0..9 {
+                // Both kinds of alignment that a message may have.
+                let ring = shared[shift % 2..].as_mut_ptr().cast::<u8>();
                 let source = &bytes[shift..shift + len];
                 let mut target = vec![0xff; len + shift];
-                // SAFETY: `ring` has 4096 bytes, is aligned, and is used by nobody else.
+                // SAFETY: `ring` has 4088 bytes, is aligned, and is used by nobody else.
                 unsafe { copy_in(ring, source) };
                 // SAFETY: as above.
                 unsafe { copy_out(&mut target[shift..], ring) };

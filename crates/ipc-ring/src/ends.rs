@@ -221,10 +221,10 @@ impl Deref for RingMessage<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let piece = self.receiving.memory().piece(self.message.offset, self.message.len);
+        let piece = self.receiving.memory().piece(self.message.offset, self.message.len());
         // SAFETY: `len` bytes of the ring, checked by `peek`; that the sender does not write them now
         // is the promise of who called `borrow`.
-        unsafe { std::slice::from_raw_parts(piece.as_ptr(), self.message.len) }
+        unsafe { std::slice::from_raw_parts(piece.as_ptr(), self.message.len()) }
     }
 }
 
@@ -254,6 +254,6 @@ impl fmt::Debug for RingLoan<'_> {
 
 impl fmt::Debug for RingMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingMessage").field("len", &self.message.len).finish_non_exhaustive()
+        f.debug_struct("RingMessage").field("len", &self.message.len()).finish_non_exhaustive()
     }
 }

@@ -66,7 +66,7 @@ const _: () = {
 /// FNV-1a over what a peer must agree on.
 const fn hash() -> u32 {
     let text = b"magic:8@0 version:4@8 hash:4@12 capacity:8@16 flags:8@24 sender_sleep:8@128 \
-                 head:8@256 receiver_sleep:8@384 ring@4096 record:header:8 kind<<56 len&0xffffffff";
+                 head:8@256 receiver_sleep:8@384 ring@4096 record:header:8 kind<<56 urgent<<32 len";
     let mut hash = 0x811c_9dc5_u32;
     let mut index = 0;
     while index < text.len() {

@@ -18,6 +18,8 @@ pub(crate) struct Mapped {
     ring: NonNull<u8>,
     /// A power of two.
     capacity: u64,
+    /// The bits of an offset that select a word of the ring.
+    word_mask: u64,
     head: NonNull<AtomicU64>,
     sender_sleep: NonNull<AtomicU64>,
     receiver_sleep: NonNull<AtomicU64>,
@@ -49,6 +51,7 @@ impl Mapped {
             // SAFETY: the ring begins within the mapping, as asserted above.
             ring: unsafe { ring.add(layout::RING_OFFSET) },
             capacity: capacity as u64,
+            word_mask: (capacity as u64 - 1) & !7,
             head: at(receiver, layout::HEAD_OFFSET),
             sender_sleep: at(sender, layout::SENDER_SLEEP_OFFSET),
             receiver_sleep: at(receiver, layout::RECEIVER_SLEEP_OFFSET),
@@ -61,13 +64,15 @@ impl Mapped {
     /// # Panics
     ///
     /// If it is not inside the ring, rounded up to whole words.
-    #[inline]
+    #[inline(always)] // the hot path
     pub(crate) fn piece(&self, offset: u64, len: usize) -> NonNull<u8> {
-        // Neither sum overflows: `len` is at most `isize::MAX`, and offsets are at most the capacity.
-        let whole_words = (len as u64 + 7) & !7;
-        assert!(offset <= self.capacity && whole_words <= self.capacity - offset);
+        debug_assert!(offset % 8 == 0 && offset <= self.capacity);
+        // An offset of the capacity, where an empty message may lie, becomes 0. The sum does not
+        // overflow: no slice is longer than `isize::MAX`.
+        let offset = offset & self.word_mask;
+        assert!((len as u64 + 7) & !7 <= self.capacity - offset);
         // SAFETY: inside the ring, as asserted.
-        unsafe { self.ring.add((offset & !7) as usize) }
+        unsafe { self.ring.add(offset as usize) }
     }
 }
 
@@ -77,25 +82,25 @@ impl Memory for Mapped {
         self.capacity
     }
 
-    #[inline]
+    #[inline(always)] // the hot path
     fn word(&self, offset: u64) -> &AtomicU64 {
         debug_assert!(offset % 8 == 0 && offset < self.capacity);
         // Reduced, not checked: whatever the offset, this is a word of the ring.
-        let offset = offset & (self.capacity - 1) & !7;
+        let offset = offset & self.word_mask;
         // SAFETY: inside the ring.
         let word = unsafe { self.ring.add(offset as usize) };
         // SAFETY: aligned, mapped as long as `self` is, and accessed as atomic words only.
         unsafe { word.cast().as_ref() }
     }
 
-    #[inline]
+    #[inline(always)] // the hot path
     fn write(&self, offset: u64, bytes: &[u8]) {
         let target = self.piece(offset, bytes.len());
         // SAFETY: whole words inside the ring, as `piece` asserts; the sender's mapping is writable.
         unsafe { copy_in(target.as_ptr(), bytes) };
     }
 
-    #[inline]
+    #[inline(always)] // the hot path
     fn read(&self, offset: u64, buffer: &mut [u8]) {
         let source = self.piece(offset, buffer.len());
         // SAFETY: whole words inside the ring, as `piece` asserts.

@@ -24,7 +24,7 @@ use crate::protocol::consumer::Consumer;
 use crate::protocol::heap::Heap;
 use crate::protocol::longest_message;
 use crate::protocol::producer::{Producer, Ring};
-use crate::protocol::record;
+use crate::protocol::record::MessageHeader;
 
 /// The smallest ring with messages worth the name: sixteen words, messages of at most 16 bytes.
 const CAPACITY: usize = 128;
@@ -109,7 +109,7 @@ fn poll(consumer: &mut Consumer<Heap>, polls: usize) -> Vec<Vec<u8>> {
     let mut received = Vec::new();
     for _ in 0..polls {
         if let Some(message) = consumer.peek().expect("an honest peer") {
-            let mut bytes = vec![0; message.len];
+            let mut bytes = vec![0; message.len()];
             consumer.memory().read(message.offset, &mut bytes);
             consumer.release(message);
             received.push(bytes);
@@ -158,7 +158,7 @@ fn an_old_message_is_not_taken_for_a_header() {
     loom::model(|| {
         let (mut producer, mut consumer) = halves(Heap::new(CAPACITY, 0), 0);
         // Fill the ring once with messages that look like headers.
-        let decoy = record::message(8, false).to_ne_bytes().repeat(2);
+        let decoy = MessageHeader::new(8, false).word().to_ne_bytes().repeat(2);
         for _ in 0..CAPACITY / 24 + 1 {
             put(&mut producer, &decoy);
             assert_eq!(poll(&mut consumer, 1).len(), 1);

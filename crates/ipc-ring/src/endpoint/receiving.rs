@@ -61,19 +61,19 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
         let message = self.next(deadline)?;
-        let Some(buffer) = buffer.get_mut(..message.len) else {
-            return Err(self.too_small(message.len, buffer.len()));
+        let Some(buffer) = buffer.get_mut(..message.len()) else {
+            return Err(self.too_small(message.len(), buffer.len()));
         };
         self.consumer.memory().read(message.offset, buffer);
         self.release(message);
-        Ok(Received::of_len(message.len))
+        Ok(Received::of_len(message.len()))
     }
 
     /// The next message, which stays in the ring until it is [`release`](Self::release)d.
     #[inline(always)] // the hot path
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
         if self.poisoned.is_none() {
-            if let Ok(Some(message)) = self.consumer.peek() {
+            if let Some(message) = self.consumer.peek_fast() {
                 self.pace.streak = self.pace.streak.wrapping_add(1);
                 return Ok(message);
             }

@@ -3,11 +3,11 @@
 
 use ipc_core::sync::Ordering;
 
+use super::Violation;
 use super::memory::Memory;
 use super::order::{announce, publish_then_look};
-use super::record::{self, HEADER_BYTES, Header, record_bytes};
+use super::record::{self, HEADER_BYTES, Header, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
-use super::{Violation, longest_message};
 
 /// The receiver's own state. Nothing that it trusts lies in memory that the sender can write.
 #[derive(Debug)]
@@ -15,8 +15,6 @@ pub(crate) struct Consumer<M> {
     memory: M,
     /// Bytes of the ring less one.
     mask: u64,
-    /// The longest message that the ring allows, in bytes.
-    longest: usize,
     /// Position of the next record to read. See [`super::producer::Producer`] for positions.
     head: u64,
     /// The head that the sender was told.
@@ -31,9 +29,15 @@ pub(crate) struct Consumer<M> {
 pub(crate) struct Message {
     /// Offset of its bytes.
     pub(crate) offset: u64,
+    header: MessageHeader,
+}
+
+impl Message {
     /// Its length in bytes.
-    pub(crate) len: usize,
-    urgent: bool,
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.header.len()
+    }
 }
 
 impl<M: Memory> Consumer<M> {
@@ -43,7 +47,6 @@ impl<M: Memory> Consumer<M> {
         Self {
             memory,
             mask,
-            longest: longest_message(mask + 1),
             head: start,
             published: start,
             rung_for: 0,
@@ -56,64 +59,57 @@ impl<M: Memory> Consumer<M> {
     }
 
     /// The next message, if one is committed. It stays until [`release`](Self::release).
-    #[inline(always)] // the hot path of every receive
     pub(crate) fn peek(&mut self) -> Result<Option<Message>, Violation> {
         let offset = self.head & self.mask;
-        match self.header(offset) {
+        match record::decode(self.header(offset)) {
             Header::Empty => Ok(None),
-            Header::Message { len, urgent } if self.fits(offset, len) => {
-                Ok(Some(Message { offset: offset + HEADER_BYTES, len, urgent }))
-            }
-            header => self.peek_over_the_end(offset, header),
-        }
-    }
-
-    /// Follows a wrap, and refuses what no sender writes.
-    #[cold]
-    fn peek_over_the_end(
-        &mut self,
-        offset: u64,
-        header: Header,
-    ) -> Result<Option<Message>, Violation> {
-        match header {
+            Header::Message(header) => self.message_at(offset, header).map(Some),
             // Followed, it would lead here again, for ever.
             Header::Wrap if offset == 0 => Err(Violation("a wrap at the beginning of the ring")),
             Header::Wrap => {
                 self.head = self.head.wrapping_add(self.mask + 1 - offset);
-                match self.header(0) {
-                    Header::Message { len, urgent } if self.fits(0, len) => {
-                        Ok(Some(Message { offset: HEADER_BYTES, len, urgent }))
-                    }
+                match record::decode(self.header(0)) {
+                    Header::Message(header) => self.message_at(0, header).map(Some),
                     _ => Err(Violation("a wrap that leads to no message")),
                 }
             }
-            Header::Message { .. } => Err(Violation("a message longer than the ring allows")),
-            Header::Invalid | Header::Empty => Err(Violation("a header that no sender writes")),
+            Header::Invalid => Err(Violation("a header that no sender writes")),
         }
     }
 
-    #[inline]
-    fn header(&self, offset: u64) -> Header {
-        // pairs with the store in `Producer::publish_word`, which everything of the record precedes
-        record::decode(self.memory.word(offset).load(Ordering::Acquire))
+    /// As [`peek`](Self::peek), for the most frequent case: `None` where it takes a closer look.
+    #[inline(always)] // the hot path of every receive
+    pub(crate) fn peek_fast(&self) -> Option<Message> {
+        let offset = self.head & self.mask;
+        let header = MessageHeader::from_word(self.header(offset))?;
+        self.message_at(offset, header).ok()
     }
 
-    /// Whether a record of a message of `len` bytes may lie at `offset`.
-    #[inline]
-    fn fits(&self, offset: u64, len: usize) -> bool {
-        len <= self.longest && record_bytes(len) <= self.mask + 1 - offset
+    #[inline(always)]
+    fn header(&self, offset: u64) -> u64 {
+        // pairs with the store in `Producer::publish_word`, which everything of the record precedes
+        self.memory.word(offset).load(Ordering::Acquire)
+    }
+
+    #[inline(always)]
+    fn message_at(&self, offset: u64, header: MessageHeader) -> Result<Message, Violation> {
+        if record_bytes(header.len()) <= self.mask + 1 - offset {
+            Ok(Message { offset: offset + HEADER_BYTES, header })
+        } else {
+            Err(Violation("a message that runs over the end of the ring"))
+        }
     }
 
     /// Gives the room of the message that [`peek`](Self::peek) returned back to the sender, now or
     /// with later ones. Tells whether the bell must be rung.
     #[inline(always)] // the hot path of every receive
     pub(crate) fn release(&mut self, message: Message) -> bool {
-        self.head = self.head.wrapping_add(record_bytes(message.len));
+        self.head = self.head.wrapping_add(record_bytes(message.len()));
         let unpublished = self.head.wrapping_sub(self.published);
         // A sender waits only while more than half of the ring is taken (see `longest_message`), of
         // which less than a quarter is what we owe: so there are always messages left to read, whose
         // release will tell it. Until then its line stays with the core that writes it.
-        if unpublished <= self.mask >> 2 && !message.urgent {
+        if unpublished <= self.mask >> 2 && !message.header.is_urgent() {
             return false;
         }
         self.publish()

@@ -4,7 +4,7 @@ use ipc_core::sync::Ordering;
 
 use super::memory::Memory;
 use super::order::{announce, publish_then_look};
-use super::record::{self, HEADER_BYTES, record_bytes};
+use super::record::{self, HEADER_BYTES, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
 use super::{Violation, longest_message};
 
@@ -91,11 +91,19 @@ impl<M: Memory> Producer<M> {
     pub(crate) fn claim(&mut self, len: usize) -> Result<Option<Claim>, Violation> {
         debug_assert!(len <= longest_message(self.mask + 1));
         let offset = self.tail & self.mask;
-        let to_end = self.mask + 1 - offset;
         let bytes = record_bytes(len);
+        // The word behind the record is cleared with it, so it must be free too.
+        if bytes <= self.mask + 1 - offset && bytes + HEADER_BYTES <= self.free() {
+            return Ok(Some(Claim { offset, position: self.tail }));
+        }
+        self.claim_slowly(offset, bytes)
+    }
+
+    #[cold]
+    fn claim_slowly(&mut self, offset: u64, bytes: u64) -> Result<Option<Claim>, Violation> {
+        let to_end = self.mask + 1 - offset;
         // A record lies in one piece: if the rest of the ring is too short, it is skipped.
         let skipped = if bytes > to_end { to_end } else { 0 };
-        // The word behind the record is cleared with it, so it must be free too.
         let needed = skipped + bytes + HEADER_BYTES;
         if needed > self.free() {
             self.refresh_head()?;
@@ -107,11 +115,11 @@ impl<M: Memory> Producer<M> {
         Ok(Some(Claim { offset: position & self.mask, position }))
     }
 
+    #[inline]
     fn free(&self) -> u64 {
         self.mask + 1 - self.tail.wrapping_sub(self.head)
     }
 
-    #[cold]
     fn refresh_head(&mut self) -> Result<(), Violation> {
         // pairs with the SeqCst store in `Consumer::publish`: the receiver's reads of the records
         // before its head come before our writes over them
@@ -173,7 +181,7 @@ impl<M: Memory> Producer<M> {
         // What lies there is an old message, which must not be taken for a header. Relaxed here and
         // below: the store in `publish_word` comes after.
         self.memory.word(next & self.mask).store(record::EMPTY, Ordering::Relaxed);
-        let header = record::message(len, urgent);
+        let header = MessageHeader::new(len, urgent).word();
         let begin = std::mem::replace(&mut self.tail, next);
         if claim.position == begin {
             return (claim.offset, header);

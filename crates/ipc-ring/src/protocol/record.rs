@@ -1,11 +1,13 @@
 //! One record of the ring: a header word, then the message, padded to whole words.
 //!
 //! ```text
-//!  63      56 55      32 31              0
-//! ┌──────────┬──────────┬─────────────────┐
-//! │   kind   │    0     │ length in bytes │   then ⌈length / 8⌉ words of message
-//! └──────────┴──────────┴─────────────────┘
+//!  63      56 55    33   32   31              0
+//! ┌──────────┬────────┬──────┬─────────────────┐
+//! │   kind   │   0    │urgent│ length in bytes │   then ⌈length / 8⌉ words of message
+//! └──────────┴────────┴──────┴─────────────────┘
 //! ```
+//!
+//! Urgent means that the sender waits until the message is taken: the receiver says so at once.
 //!
 //! A header of zero means that nothing is committed there yet. Every record begins at a multiple of
 //! eight and lies in one piece; where the rest of the ring is too short for the next one, a
@@ -20,7 +22,7 @@ pub(crate) const EMPTY: u64 = 0;
 pub(crate) const WRAP: u64 = 0x57 << 56;
 
 const MESSAGE: u64 = 0x4d << 56;
-const URGENT_MESSAGE: u64 = 0x55 << 56;
+const URGENT: u64 = 1 << 32;
 const LEN_MASK: u64 = 0xffff_ffff;
 
 /// What a header says, after it was checked.
@@ -31,31 +33,52 @@ pub(crate) enum Header {
     /// Go on at the beginning of the ring.
     Wrap,
     /// A message.
-    Message {
-        /// Its length in bytes.
-        len: usize,
-        /// The sender waits until it is taken: the receiver says so at once.
-        urgent: bool,
-    },
+    Message(MessageHeader),
     /// Nothing that a correct sender writes.
     Invalid,
 }
 
-/// The header of a message.
-pub(crate) const fn message(len: usize, urgent: bool) -> u64 {
-    (if urgent { URGENT_MESSAGE } else { MESSAGE }) | len as u64
+/// The header of a message. Kept as the word that it is: it stays in one register on the hot path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MessageHeader(u64);
+
+impl MessageHeader {
+    #[inline]
+    pub(crate) const fn new(len: usize, urgent: bool) -> Self {
+        Self(MESSAGE | len as u64 | if urgent { URGENT } else { 0 })
+    }
+
+    /// The word, if it is the header of a message; any 64 bits are input.
+    #[inline]
+    pub(crate) const fn from_word(word: u64) -> Option<Self> {
+        if word & !(URGENT | LEN_MASK) == MESSAGE { Some(Self(word)) } else { None }
+    }
+
+    #[inline]
+    pub(crate) const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// Length of the message in bytes.
+    #[inline]
+    pub(crate) const fn len(self) -> usize {
+        (self.0 & LEN_MASK) as usize
+    }
+
+    /// Whether the sender waits until the message is taken.
+    #[inline]
+    pub(crate) const fn is_urgent(self) -> bool {
+        self.0 & URGENT != 0
+    }
 }
 
 /// Reads a header; any 64 bits are input.
-#[inline]
 pub(crate) const fn decode(word: u64) -> Header {
-    let len = (word & LEN_MASK) as usize;
-    match word & !LEN_MASK {
-        MESSAGE => Header::Message { len, urgent: false },
-        URGENT_MESSAGE => Header::Message { len, urgent: true },
-        WRAP if len == 0 => Header::Wrap,
-        0 if len == 0 => Header::Empty,
-        _ => Header::Invalid,
+    match (word, MessageHeader::from_word(word)) {
+        (EMPTY, _) => Header::Empty,
+        (WRAP, _) => Header::Wrap,
+        (_, Some(message)) => Header::Message(message),
+        (_, None) => Header::Invalid,
     }
 }
 
@@ -73,7 +96,9 @@ mod tests {
     fn headers_say_what_was_written() {
         for len in [0, 1, 8, u32::MAX as usize] {
             for urgent in [false, true] {
-                assert_eq!(decode(message(len, urgent)), Header::Message { len, urgent });
+                let header = MessageHeader::new(len, urgent);
+                assert_eq!(decode(header.word()), Header::Message(header));
+                assert_eq!((header.len(), header.is_urgent()), (len, urgent));
             }
         }
         assert_eq!(decode(EMPTY), Header::Empty);
@@ -82,7 +107,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_invalid() {
-        for word in [1, WRAP | 1, 0x4d << 48, u64::MAX, message(5, false) | 1 << 40] {
+        for word in [1, WRAP | 1, 0x4d << 48, u64::MAX, MessageHeader::new(5, false).0 | 1 << 33] {
             assert_eq!(decode(word), Header::Invalid, "{word:#x}");
         }
     }

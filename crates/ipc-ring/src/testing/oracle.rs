@@ -101,9 +101,9 @@ pub fn operations(script: &[u8]) {
             // Look, and perhaps take.
             _ => {
                 let message = consumer.peek().expect("an honest sender");
-                assert_eq!(message.map(|m| m.len), sent.front().map(Vec::len), "next message");
+                assert_eq!(message.map(|m| m.len()), sent.front().map(Vec::len), "next message");
                 let Some(message) = message else { continue };
-                let mut bytes = vec![0; message.len];
+                let mut bytes = vec![0; message.len()];
                 consumer.memory().read(message.offset, &mut bytes);
                 assert_eq!(Some(&bytes), sent.front(), "content");
                 if script.byte() % 4 != 0 {
@@ -170,8 +170,8 @@ pub fn hostile_peer(script: &[u8]) {
             1 => {
                 // A hostile sender with good headers and bad lengths.
                 let offset = script.number(2) * 8 % capacity as u64;
-                let kind = [0x4d_u64, 0x55, 0x57][script.byte() as usize % 3];
-                let value = kind << 56 | script.number(4);
+                let kind = [0x4d_u64 << 24, 0x4d << 24 | 1, 0x57 << 24][script.byte() as usize % 3];
+                let value = kind << 32 | script.number(4);
                 memory.word(offset).store(value, Ordering::Relaxed);
             }
             2 => memory.head().store(script.number(8), Ordering::Relaxed),
@@ -192,8 +192,8 @@ pub fn hostile_peer(script: &[u8]) {
             }
             _ => {
                 if let Ok(Some(message)) = consumer.peek() {
-                    assert!(message.len <= longest);
-                    let mut bytes = vec![0; message.len];
+                    assert!(message.len() < capacity);
+                    let mut bytes = vec![0; message.len()];
                     consumer.memory().read(message.offset, &mut bytes);
                     consumer.release(message);
                 }
