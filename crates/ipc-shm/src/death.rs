@@ -29,9 +29,17 @@ mod doomed {
     #[cfg(ipc_loom)]
     use loom::thread_local;
 
-    thread_local! {
-        static POINTS_LEFT: Cell<u32> = Cell::new(u32::MAX);
+    #[allow(clippy::missing_const_for_thread_local, reason = "loom's has no const")]
+    mod points {
+        use super::Cell;
+        #[cfg(ipc_loom)]
+        use super::thread_local;
+
+        thread_local! {
+            pub(super) static POINTS_LEFT: Cell<u32> = Cell::new(u32::MAX);
+        }
     }
+    use points::POINTS_LEFT;
 
     const DEAD: u32 = u32::MAX - 1;
 

@@ -1,4 +1,45 @@
-//! Shared memory between processes.
+//! Shared memory between processes: named segments, sealed anonymous ones, and in them a semaphore
+//! and the textbook's bounded buffer.
+//!
+//! - [`Segment`]: POSIX shared memory, found by name. It appears whole or not at all, and stays until
+//!   it is unlinked.
+//! - [`Memfd`]: anonymous memory whose size, and if you like whose writer, the kernel fixes for good.
+//!   It is passed as a descriptor, and is gone with its last user.
+//! - [`Mapping`]: either of them in this process's address space: copies, atomics, raw pointers.
+//! - [`Semaphore`]: counts units in shared memory; loses no wake-up, whoever is killed.
+//! - [`BoundedBuffer`]: messages in slots, guarded by semaphores, for many senders and receivers.
+//!
+//! **When not to use it:** for messages between two processes, `ipc-ring` is much faster, learns of
+//! the other's death, and does not need to trust it. For types of your own in a segment, wait for a
+//! later version of this crate, or be ready to write `unsafe`.
+//!
+//! **Guarantees**
+//!
+//! - Nobody sees a named segment half-made, and a creator that is killed leaves nothing behind.
+//! - Memory that runs out is an error at creation and not a `SIGBUS` later
+//!   ([`Backing::Reserved`]). What can be promised about files that others shorten is said at
+//!   [`Segment`](Segment#sigbus) and [`Memfd`](Memfd#sigbus).
+//! - Nothing hands out a `&[u8]` to bytes that another process may write.
+//! - `kill -9` of any process at any instruction leaves the bounded buffer working for the others:
+//!   nothing committed is lost, nothing comes twice, all slots come back, nobody hangs.
+//!
+//! ```
+//! use ipc_core::{Name, Receiver, Sender};
+//! use ipc_shm::{BoundedBuffer, Segment};
+//!
+//! let name = Name::new(&format!("doc-orders.{}", std::process::id()))?;
+//! let buffer = BoundedBuffer::options().slots(10).slot_bytes(100).create_new(&name)?;
+//! buffer.sender().send(b"coffee")?;
+//!
+//! // In another process:
+//! let mut orders = BoundedBuffer::open(&name)?.receiver();
+//! let mut order = [0; 100];
+//! let len = orders.recv(&mut order)?.len;
+//! assert_eq!(&order[..len], b"coffee");
+//!
+//! Segment::unlink_name(&name)?; // or it stays until the system goes down
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod buffer;
 mod copy;

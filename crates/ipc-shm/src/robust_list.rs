@@ -156,6 +156,7 @@ mod model {
     pub(crate) struct Announcement;
 
     /// Gives this thread of a model its id.
+    #[cfg(test)]
     pub(crate) fn set_thread_id(thread_id: u32) {
         THREAD_ID.with(|id| id.set(thread_id));
     }

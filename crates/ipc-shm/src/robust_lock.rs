@@ -19,9 +19,10 @@
 //! and it is cleared only together with waking everybody, in one system call
 //! ([`futex::store_and_wake_all`]): a kill cannot part the two. Who takes the lock keeps the bit as it
 //! found it, and so does the kernel when the owner dies. All are woken, since one alone might be
-//! killed on its way to the lock. The kernel wakes but one; if that one dies before it has taken the
-//! lock, its announcement still stands, and the kernel wakes the next (Linux 6.1, and the stable
-//! series since 5.10.150).
+//! killed on its way to the lock. The kernel wakes but one; if that one is killed before it has taken
+//! the lock, its announcement still stands, and the kernel wakes the next. (Kernels without the change
+//! "futex: Resend potentially swallowed owner death notification", of late 2022, do not: then the
+//! others sleep until the next process uses the lock.)
 
 use std::io;
 

@@ -337,3 +337,64 @@ fn path(name: &Name) -> String {
 pub(crate) fn resource(name: &Name) -> Resource {
     Resource::named("shared memory segment", format_args!("/{name}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipc_testing::Scope;
+
+    fn create_hidden(name: &Name, initialise: bool) -> Result<Segment, OpenError> {
+        let options = Segment::options().mode(0o640);
+        let failure = || OpenError::from_os("initialise", &resource(name), Errno::CANCELED);
+        let initialise = |memory: &Mapping| {
+            memory.write_at(0, b"text");
+            if initialise { Ok(()) } else { Err(failure()) }
+        };
+        options.create_in(name, 4, initialise, Unfinished::hidden)
+    }
+
+    #[test]
+    fn without_unnamed_files_a_segment_is_made_under_a_hidden_name() {
+        let scope = Scope::new();
+        let name = scope.name();
+        scope.defer({
+            let name = name.clone();
+            move || drop(Segment::unlink_name(&name))
+        });
+        let files = || {
+            let files = std::fs::read_dir(DIRECTORY).expect("listed").flatten();
+            let ours = |file: &std::fs::DirEntry| {
+                file.file_name().to_string_lossy().contains(name.as_str())
+            };
+            files.filter(ours).count()
+        };
+        create_hidden(&name, false).expect_err("the initialiser fails");
+        assert_eq!(files(), 0);
+        let segment = create_hidden(&name, true).expect("created");
+        assert_eq!((files(), segment.mode()), (1, 0o640));
+        create_hidden(&name, true).expect_err("there is one");
+        let mut text = [0; 4];
+        Segment::open(&name).expect("opened").mapping().read_at(0, &mut text);
+        assert_eq!(&text, b"text");
+        segment.unlink().expect("named so");
+        assert_eq!(files(), 0);
+    }
+
+    #[test]
+    fn a_name_that_comes_in_between_is_not_overwritten() {
+        let scope = Scope::new();
+        let name = scope.name();
+        scope.defer({
+            let name = name.clone();
+            move || drop(Segment::unlink_name(&name))
+        });
+        for unfinished in [Unfinished::unnamed, Unfinished::hidden] {
+            let winner = |_: &Mapping| Segment::create_new(&name, 8).map(drop);
+            let loser = Segment::options().create_in(&name, 4, winner, unfinished);
+            let error = loser.expect_err("the other was first");
+            assert!(matches!(error.kind(), OpenErrorKind::AlreadyExists(_)), "{error}");
+            assert_eq!(Segment::open(&name).expect("the winner's").mapping().len(), 8);
+            Segment::unlink_name(&name).expect("named so");
+        }
+    }
+}

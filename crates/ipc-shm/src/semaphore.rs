@@ -15,8 +15,8 @@
 //! killed before it takes the unit. And the bit, wherever else it is left standing, means nothing: an
 //! acquire clears it.
 //!
-//! The model in `tests/loom.rs` fails if the release wakes in a step of its own before it adds, or if
-//! the sleeper does not look at the word in the step in which it falls asleep.
+//! The models (`src/models.rs`) deadlock if the release wakes in a step of its own before it adds.
+//! (After it adds would do but for a kill between the two.)
 
 // References into mapped memory.
 #![allow(unsafe_code)]

@@ -194,7 +194,8 @@ fn without_permission_opening_and_unlinking_are_refused() {
                 rustix::thread::set_thread_uid(nobody).expect("root may");
                 assert_kind(Segment::unlink_name(&name), &name, denied);
             } else {
-                std::fs::set_permissions(path(&name), PermissionsExt::from_mode(0)).expect("ours");
+                std::fs::set_permissions(path(&name), PermissionsExt::from_mode(0o000))
+                    .expect("ours");
             }
             assert_kind(Segment::open(&name), &name, denied);
             assert_kind(Segment::options().read_only().open(&name), &name, denied);

@@ -10,6 +10,7 @@ mod killed;
 #[cfg(not(ipc_loom))]
 mod memory;
 
+#[cfg(any(test, not(ipc_loom)))]
 pub(crate) use control::Control;
 #[cfg(all(test, ipc_loom))]
 pub(crate) use control::Refusal;
