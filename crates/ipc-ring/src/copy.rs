@@ -8,7 +8,7 @@
 //! | bytes | x86-64 | elsewhere |
 //! |---|---|---|
 //! | up to 128 | words | words |
-//! | up to 2 KiB | blocks of 64 bytes through SSE registers | words |
+//! | up to 512 | blocks of 64 bytes through SSE registers | words |
 //! | more | `rep movsb`, which the processor turns into whole cache lines | words |
 
 // Copies through raw pointers into mapped memory; inline assembly.
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Up to this length, in bytes, words are fastest; see benches/record.
 const BY_WORDS_MAX: usize = 128;
 /// Up to this length, in bytes, blocks are faster than starting `rep movsb`.
-const BY_BLOCKS_MAX: usize = 2048;
+const BY_BLOCKS_MAX: usize = 512;
 /// Bytes of a block.
 const BLOCK: usize = 64;
 

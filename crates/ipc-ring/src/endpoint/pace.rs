@@ -7,14 +7,17 @@
 //! Slowing such a receiver speeds up the pair.
 //!
 //! So after a run of messages the first empty look is followed by a short pause, in which the sender
-//! gets ahead again. A receiver that only ever follows tries a pause now and then, to see whether a run
+//! gets ahead again; while one run follows another the pauses grow. A receiver that only ever follows tries a pause now and then, to see whether a run
 //! comes of it, and less and less often while none does: in a dialogue of question and answer there
 //! never is one, and a pause would only delay the answer.
 
 /// Messages without a wait between them that make a run.
 const RUN: u32 = 4;
 /// Pauses of the processor after a run: some 0.4 µs.
-const PAUSES_AFTER_RUN: u32 = 16;
+const FIRST_PAUSES: u32 = 16;
+/// The same, after many runs: some 3 µs. A burst whose end is followed by one more message delays that
+/// one by as much.
+const MOST_PAUSES: u32 = 128;
 /// Pauses of the processor for a trial.
 const PAUSES_OF_TRIAL: u32 = 32;
 const FIRST_INTERVAL: u32 = 256;
@@ -25,13 +28,20 @@ const LAST_INTERVAL: u32 = 1 << 16;
 pub(super) struct Pace {
     /// Messages received since it last had to wait.
     pub(super) streak: u32,
+    /// Pauses after the next run.
+    pauses: u32,
     waits_to_trial: u32,
     interval: u32,
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { streak: 0, waits_to_trial: FIRST_INTERVAL, interval: FIRST_INTERVAL }
+        Self {
+            streak: 0,
+            pauses: FIRST_PAUSES,
+            waits_to_trial: FIRST_INTERVAL,
+            interval: FIRST_INTERVAL,
+        }
     }
 
     /// A wait begins: how many pauses to make before looking again.
@@ -39,8 +49,11 @@ impl Pace {
         let streak = std::mem::take(&mut self.streak);
         if streak >= RUN {
             self.interval = FIRST_INTERVAL;
-            return PAUSES_AFTER_RUN;
+            let pauses = self.pauses;
+            self.pauses = (pauses * 2).min(MOST_PAUSES);
+            return pauses;
         }
+        self.pauses = FIRST_PAUSES;
         self.waits_to_trial = self.waits_to_trial.saturating_sub(1);
         if self.waits_to_trial > 0 {
             return 0;
