@@ -215,7 +215,9 @@ mod tests {
             };
             let sleepers = [scope.spawn(sleep_while(1)), scope.spawn(sleep_while(1))];
             add_and_wake_all(&word, 2047).expect("the largest addend");
-            sleepers.map(|sleeper| sleeper.join().expect("woken"));
+            for sleeper in sleepers {
+                sleeper.join().expect("woken");
+            }
             assert_eq!(word.load(Ordering::Relaxed), 2048);
             let sleeper = scope.spawn(sleep_while(2048));
             store_and_wake_all(&word, 0).expect("the least value");
