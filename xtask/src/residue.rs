@@ -5,8 +5,9 @@
 //! that belong to a process that still runs, and is none of this run's, are somebody else's.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -32,7 +33,13 @@ impl Residue {
         // A short path, because the path of a Unix socket has 107 bytes at most.
         let folder = TempDir::with_prefix("ipc-").context("cannot make a temporary folder")?;
         let watch = Self { folder, before: objects() };
-        fs::create_dir(watch.temporary()).context("cannot make a temporary folder")?;
+        // For everybody, as the system's is: some tests give up the privileges of root.
+        let open_to_all =
+            |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+        fs::create_dir(watch.temporary())
+            .and_then(|()| open_to_all(watch.folder(), 0o755))
+            .and_then(|()| open_to_all(&watch.temporary(), 0o1777))
+            .context("cannot make a temporary folder")?;
         Ok(watch)
     }
 

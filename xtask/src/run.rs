@@ -76,13 +76,17 @@ impl Steps {
     }
 }
 
-/// The command as one would type it at the root of the workspace.
+/// Set for one run only: what they name is gone when it is over.
+const EPHEMERAL: [&str; 2] = ["TMPDIR", "IPC_TEST_SKIPPED_FILE"];
+
+/// The command as one would type it at the root of the workspace, to have the same again.
 fn shell_line(command: &Command) -> String {
     let program = match Path::new(command.get_program()) {
         path if path.ends_with("cargo") => "cargo".into(), // not the path within the toolchain
         path => quoted(&path.to_string_lossy()),
     };
-    let environment = command.get_envs().filter_map(|(key, value)| {
+    let lasting = command.get_envs().filter(|(key, _)| !EPHEMERAL.iter().any(|it| key == it));
+    let environment = lasting.filter_map(|(key, value)| {
         Some(format!("{}={}", key.to_string_lossy(), quoted(&value?.to_string_lossy())))
     });
     let args = command.get_args().map(|arg| quoted(&arg.to_string_lossy()));
@@ -106,7 +110,7 @@ mod tests {
     #[test]
     fn a_shell_line_repeats_environment_and_quotes() {
         let mut command = Command::new("/some/bin/cargo");
-        command.args(["test", "it's"]).env("RUSTFLAGS", "--cfg ipc_loom");
+        command.args(["test", "it's"]).env("RUSTFLAGS", "--cfg ipc_loom").env("TMPDIR", "/gone");
         assert_eq!(shell_line(&command), r"RUSTFLAGS='--cfg ipc_loom' cargo test 'it'\''s'");
     }
 

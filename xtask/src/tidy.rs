@@ -165,7 +165,7 @@ const SLEEP: &str = concat!("thread::", "sleep");
 /// Who may sleep, and why it is not synchronisation.
 const SLEEPERS: &[(&str, &str)] = &[
     (
-        "crates/ipc-testing/src/conformance/storm.rs",
+        "crates/ipc-testing/src/conformance/signals.rs",
         "the rate at which a storm of signals blows; nothing waits for its end",
     ),
     (
