@@ -29,12 +29,14 @@ pub enum Deadline {
 
 impl Deadline {
     /// The deadline `timeout` from now; [`Deadline::Never`] where the clock cannot count that far.
+    #[inline]
     pub fn after(timeout: Duration) -> Self {
         Instant::now().checked_add(timeout).map_or(Self::Never, Self::At)
     }
 
     /// The time left: `None` means without limit, and zero that the deadline is [`Deadline::Now`]
     /// or has passed.
+    #[inline]
     pub fn remaining(self) -> Option<Duration> {
         match self {
             Self::Now => Some(Duration::ZERO),
@@ -44,6 +46,7 @@ impl Deadline {
     }
 
     /// Whether waiting any longer would overrun. Always true of [`Deadline::Now`].
+    #[inline]
     pub fn has_passed(self) -> bool {
         match self {
             Self::Now => true,

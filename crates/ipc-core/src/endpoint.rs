@@ -60,16 +60,19 @@ pub trait Sender: Send {
     }
 
     /// Sends without waiting: [`SendError::Full`] where there is no room.
+    #[inline]
     fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.send_deadline(message, Deadline::Now)
     }
 
     /// Sends, waiting for room as long as it takes.
+    #[inline]
     fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.send_deadline(message, Deadline::Never)
     }
 
     /// Sends, waiting for room at most `timeout`.
+    #[inline]
     fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
         self.send_deadline(message, Deadline::after(timeout))
     }
@@ -105,16 +108,19 @@ pub trait Receiver: Send {
     fn properties(&self) -> LinkProperties;
 
     /// Receives without waiting: [`RecvError::Empty`] where there is no message.
+    #[inline]
     fn try_recv(&mut self, buffer: &mut [u8]) -> Result<Received, RecvError> {
         self.recv_deadline(buffer, Deadline::Now)
     }
 
     /// Receives, waiting for a message as long as it takes.
+    #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> Result<Received, RecvError> {
         self.recv_deadline(buffer, Deadline::Never)
     }
 
     /// Receives, waiting for a message at most `timeout`.
+    #[inline]
     fn recv_timeout(
         &mut self,
         buffer: &mut [u8],

@@ -144,6 +144,7 @@ pub enum SendError {
 impl SendError {
     /// The error for a link without room when there is no more time: [`Full`](Self::Full) under
     /// [`Deadline::Now`], else [`TimedOut`](Self::TimedOut).
+    #[inline]
     pub fn no_room(deadline: Deadline) -> Self {
         match deadline {
             Deadline::Now => Self::Full,
@@ -203,6 +204,7 @@ pub enum RecvError {
 impl RecvError {
     /// The error for a link without a message when there is no more time: [`Empty`](Self::Empty)
     /// under [`Deadline::Now`], else [`TimedOut`](Self::TimedOut).
+    #[inline]
     pub fn no_message(deadline: Deadline) -> Self {
         match deadline {
             Deadline::Now => Self::Empty,
