@@ -1,8 +1,12 @@
 //! Whether the plain ring is a fair limit: between two threads it must be within 1.1 × of `rtrb`, a
 //! ring that many people have tuned. Not a test, since other work on the machine can fail it.
 //!
-//! `rtrb` carries messages of one size known to the compiler, once as items and once as slices of
-//! bytes; the faster counts. Runs alternate, and medians are compared.
+//! Both move the same bytes: `rtrb` gets slices as long as the plain ring's records, a length word and
+//! the message. Runs alternate. Of round trips the medians are compared. Of streams the best: in both
+//! rings they have two regimes, and which one a run falls into (the consumer on the heels of the
+//! producer, taking away the line that it writes, or well behind it) says nothing about the code.
+//! Shown beside, and not compared: `rtrb` with items of a size that the compiler knows, which no ring
+//! of variable-size messages can match.
 
 use std::process::ExitCode;
 use std::thread;
@@ -11,7 +15,7 @@ use ipc_core::{Deadline, LinkProperties, Received, Receiver, RecvError, SendErro
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::clock::Clock;
-use crate::limits::plain_ring::PlainRing;
+use crate::limits::plain_ring::{PlainRing, record_len};
 use crate::machine;
 use crate::measure::oneway::Stream;
 use crate::measure::rtt::{self, Messages};
@@ -26,8 +30,12 @@ const RUNS: usize = 15;
 /// How often to try before giving up.
 const ATTEMPTS: usize = 5;
 const CAPACITY_BYTES: usize = 256 * 1024;
-const ROUNDS: u64 = 30_000;
-const STREAM: u64 = 300_000;
+/// Round trips of a run, and how many make a block: preemption by other work spoils few blocks.
+const ROUNDS: usize = 30_000;
+const BLOCK: usize = 100;
+/// Streams of a run, and their messages.
+const STREAMS: u64 = 15;
+const STREAM: u64 = 20_000;
 
 /// Compares at three sizes; fails if the plain ring was never near enough.
 pub fn run() -> ExitCode {
@@ -38,47 +46,61 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("plain ring by rtrb, between threads: round trip, one way (at most {ALLOWED})");
+    println!(
+        "plain ring by rtrb, between threads: median round trip, best stream (at most {ALLOWED})"
+    );
     let good = [compare::<8>(cpus), compare::<64>(cpus), compare::<1024>(cpus)];
     if good.iter().all(|&good| good) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn compare<const SIZE: usize>(cpus: [usize; 2]) -> bool {
     let mut best = [f64::INFINITY; 2];
+    let is_good = |ratios: &[f64; 2]| ratios.iter().all(|&ratio| ratio <= ALLOWED);
     for _ in 0..ATTEMPTS {
-        let mut plain = [Vec::new(), Vec::new()];
-        let mut items = [Vec::new(), Vec::new()];
-        let mut slices = [Vec::new(), Vec::new()];
+        let (mut plain, mut slices, mut items) =
+            (Runs::default(), Runs::default(), Runs::default());
         for _ in 0..RUNS {
-            let keep = |figures: &mut [Vec<f64>; 2], (rtt, oneway): (f64, f64)| {
-                figures[0].push(rtt);
-                figures[1].push(oneway);
-            };
-            keep(&mut plain, measure(cpus, SIZE, plain_pair));
-            keep(&mut items, measure(cpus, SIZE, items_pair::<SIZE>));
-            keep(&mut slices, measure(cpus, SIZE, slices_pair));
+            plain.add(measure(cpus, SIZE, plain_pair));
+            slices.add(measure(cpus, record_len(SIZE) as usize, slices_pair));
+            items.add(measure(cpus, SIZE, items_pair::<SIZE>));
         }
-        let medians = |figures: [Vec<f64>; 2]| figures.map(|f| median(f).expect("some runs"));
-        let (plain, items, slices) = (medians(plain), medians(items), medians(slices));
-        for figure in 0..2 {
-            let ratio = plain[figure] / items[figure].min(slices[figure]);
-            best[figure] = best[figure].min(ratio);
+        let (plain, slices, items) = (plain.figures(), slices.figures(), items.figures());
+        for (best, (plain, slices)) in best.iter_mut().zip(plain.into_iter().zip(slices)) {
+            *best = best.min(plain / slices);
         }
         println!(
-            "{SIZE:>5} B  ns: plain {:.1}, {:.1}; rtrb items {:.1}, {:.1}; slices {:.1}, {:.1}",
-            plain[0], plain[1], items[0], items[1], slices[0], slices[1]
+            "{SIZE:>5} B  plain {:.1}, {:.1} ns; rtrb {:.1}, {:.1} ns; (fixed size {:.1}, {:.1} ns)",
+            plain[0], plain[1], slices[0], slices[1], items[0], items[1]
         );
-        if best.iter().all(|&ratio| ratio <= ALLOWED) {
+        if is_good(&best) {
             break;
         }
     }
-    let good = best.iter().all(|&ratio| ratio <= ALLOWED);
-    let verdict = if good { "good" } else { "TOO SLOW" };
-    println!("{SIZE:>5} B  {:.2}, {:.2}: {verdict}", best[0], best[1]);
-    good
+    let verdict = if is_good(&best) { "good" } else { "TOO SLOW" };
+    println!("{SIZE:>5} B  {:.2}, {:.2} × rtrb: {verdict}", best[0], best[1]);
+    is_good(&best)
 }
 
-/// The mean round trip and the one-way time in nanoseconds, between two threads.
+/// The round trips and one-way times of some runs.
+#[derive(Default)]
+struct Runs([Vec<f64>; 2]);
+
+impl Runs {
+    fn add(&mut self, (rtt_ns, oneway_ns): (f64, f64)) {
+        self.0[0].push(rtt_ns);
+        self.0[1].push(oneway_ns);
+    }
+
+    /// The median round trip and the best stream.
+    fn figures(self) -> [f64; 2] {
+        let [rtts_ns, oneways_ns] = self.0;
+        let best = oneways_ns.into_iter().fold(f64::INFINITY, f64::min);
+        [median(rtts_ns).expect("at least one run"), best]
+    }
+}
+
+/// The round trip and the one-way time between two threads, in nanoseconds: of a run the median of
+/// the blocks' means, and the best of the streams.
 fn measure<S, R>(cpus: [usize; 2], size: usize, pair: fn() -> (S, R)) -> (f64, f64)
 where
     S: Sender + 'static,
@@ -88,48 +110,40 @@ where
     let (mut pong_sender, mut pong_receiver) = pair();
     let (board, _descriptor) = Board::create().expect("shared memory");
     let guests = board.other_side();
-    let stream = Stream { first: 0, count: STREAM, lossy: false };
-    let warm_up = Stream { first: 0, count: STREAM / 4, lossy: false };
-    let guest = thread::spawn(move || {
+    let guest = thread::spawn(move || -> anyhow::Result<Vec<u64>> {
         let _ = machine::pin(cpus[1]);
         let mut messages = Messages::new(size);
+        let (sender, receiver) = (&mut pong_sender, &mut ping_receiver);
         guests.rendezvous();
-        rtt::pong(Waiting, &mut pong_sender, &mut ping_receiver, &mut messages, 0, ROUNDS)
-            .expect("messages pass");
+        rtt::pong(Waiting, sender, receiver, &mut messages, 0, ROUNDS as u64)?;
         let buffer = &mut messages.incoming;
-        for stream in [warm_up, stream] {
-            let arrived = stream.receive(Waiting, &mut ping_receiver, buffer, &guests);
-            if stream.count == STREAM {
-                return arrived.expect("messages pass").ended_ns;
-            }
-        }
-        unreachable!("the second stream is the last")
+        let ended =
+            |stream: Stream| Ok(stream.receive(Waiting, receiver, buffer, &guests)?.ended_ns);
+        streams().map(ended).collect()
     });
-    let host = thread::spawn(move || {
+    let host = thread::spawn(move || -> anyhow::Result<(f64, Vec<u64>)> {
         let _ = machine::pin(cpus[0]);
         let clock = Clock::calibrate();
         let mut messages = Messages::new(size);
-        let mut ticks = vec![1; ROUNDS as usize];
+        let mut ticks = vec![1; ROUNDS];
+        let (sender, receiver) = (&mut ping_sender, &mut pong_receiver);
         board.rendezvous();
-        rtt::ping(
-            Waiting,
-            &mut ping_sender,
-            &mut pong_receiver,
-            &mut messages,
-            0,
-            &clock,
-            &mut ticks,
-        )
-        .expect("messages pass");
+        rtt::ping(Waiting, sender, receiver, &mut messages, 0, &clock, &mut ticks)?;
+        let blocks = ticks.chunks(BLOCK).map(|block| clock.ns(block.iter().sum()) / BLOCK as f64);
         let message = &mut messages.outgoing;
-        warm_up.send(Waiting, &mut ping_sender, message, &board).expect("messages pass");
-        let sent = stream.send(Waiting, &mut ping_sender, message, &board);
-        let rtt_ns = clock.ns(ticks.iter().sum()) / ROUNDS as f64;
-        (rtt_ns, sent.expect("messages pass").began_ns)
+        let began = |stream: Stream| Ok(stream.send(Waiting, sender, message, &board)?.began_ns);
+        let streams: anyhow::Result<_> = streams().map(began).collect();
+        Ok((median(blocks).expect("some blocks"), streams?))
     });
-    let (rtt_ns, began_ns) = host.join().expect("the host ends");
-    let ended_ns = guest.join().expect("the guest ends");
-    (rtt_ns, (ended_ns - began_ns) as f64 / STREAM as f64)
+    let host = host.join().expect("the host ends");
+    let (rtt_ns, began_ns) = host.expect("messages pass");
+    let ended_ns = guest.join().expect("the guest ends").expect("messages pass");
+    let streams = began_ns.iter().zip(&ended_ns).map(|(began, ended)| (ended - began) as f64);
+    (rtt_ns, streams.fold(f64::INFINITY, f64::min) / STREAM as f64)
+}
+
+fn streams() -> impl Iterator<Item = Stream> {
+    (0..STREAMS).map(|run| Stream { first: run * STREAM, count: STREAM, lossy: false })
 }
 
 fn plain_pair() -> (impl Sender, impl Receiver) {
@@ -139,8 +153,8 @@ fn plain_pair() -> (impl Sender, impl Receiver) {
 /// `rtrb` with messages as items of a fixed size.
 struct Items<E>(E);
 
-fn items_pair<const SIZE: usize>() -> (Items<Producer<[u8; SIZE]>>, Items<Consumer<[u8; SIZE]>>) {
-    let (producer, consumer) = RingBuffer::new(CAPACITY_BYTES / SIZE);
+fn items_pair<const SIZE: usize>() -> (impl Sender, impl Receiver) {
+    let (producer, consumer) = RingBuffer::<[u8; SIZE]>::new(CAPACITY_BYTES / SIZE);
     (Items(producer), Items(consumer))
 }
 

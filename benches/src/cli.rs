@@ -201,7 +201,8 @@ fn keep(directory: &Path, json: &str) -> anyhow::Result<PathBuf> {
 /// The date and time (UTC) of a Unix time, as a file name: `2026-11-20T10-45-00`.
 fn date(unix_seconds: u64) -> String {
     let (days, second_of_day) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    let is_leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
     let (mut year, mut day) = (1970, days);
     loop {
         let length = if is_leap(year) { 366 } else { 365 };

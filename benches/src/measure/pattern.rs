@@ -28,7 +28,9 @@ pub fn fill(message: &mut [u8], number: u64) {
         *chunk = word.to_ne_bytes();
         word = word.wrapping_add(1);
     }
-    rest.copy_from_slice(&word.to_ne_bytes()[..rest.len()]);
+    if !rest.is_empty() {
+        rest.copy_from_slice(&word.to_ne_bytes()[..rest.len()]);
+    }
 }
 
 /// Reads every byte of a message and compares it with what [`fill`] wrote.
@@ -46,7 +48,8 @@ pub fn check(message: &[u8], number: u64, len: usize) -> Result<(), Corrupt> {
         difference |= u64::from_ne_bytes(*chunk) ^ word;
         word = word.wrapping_add(1);
     }
-    if difference == 0 && rest == &word.to_ne_bytes()[..rest.len()] && message.len() == len {
+    let rest_is_good = rest.is_empty() || rest == &word.to_ne_bytes()[..rest.len()];
+    if difference == 0 && rest_is_good && message.len() == len {
         Ok(())
     } else {
         Err(Corrupt::find(message, number, len))
