@@ -40,7 +40,7 @@ fn a_read_only_mapping_can_be_slept_on() {
     memory.seal_for_peer().expect("sealable");
     let reader = memory.map(Access::ReadOnly).expect("readable after the seals");
     writer.atomic_u32(64).store(7, std::sync::atomic::Ordering::Release);
-    #[allow(unsafe_code)]
+    #[allow(unsafe_code)] // the read-only mapping's words are unsafe to get
     // SAFETY: the word is only loaded and slept on.
     let word = unsafe { reader.atomic_u32_for_loads(64) };
     let now = ipc_core::Deadline::Now;

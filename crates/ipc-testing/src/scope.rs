@@ -1,6 +1,6 @@
 //! The names and files of one test, and proof that they are gone at its end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,23 +15,20 @@ use tempfile::TempDir;
 pub struct Scope {
     prefix: String,
     names: Cell<u32>,
-    directory: TempDir,
+    /// Made when it is first needed.
+    directory: OnceCell<TempDir>,
     deferred: RefCell<Vec<Box<dyn FnOnce()>>>,
 }
 
 impl Scope {
-    /// A fresh scope with an empty directory of its own, of mode 0700.
-    ///
-    /// # Panics
-    ///
-    /// If the directory cannot be made.
+    /// A fresh scope. Its directory is made, empty and of mode 0700, when a path is first asked for.
     pub fn new() -> Self {
         static SCOPES: AtomicU32 = AtomicU32::new(0);
         let number = SCOPES.fetch_add(1, Ordering::Relaxed); // only its uniqueness matters
         Self {
             prefix: format!("ipc-test.{}.{number}", std::process::id()),
             names: Cell::new(0),
-            directory: TempDir::with_prefix("ipc-test.").expect("a temporary directory"),
+            directory: OnceCell::new(),
             deferred: RefCell::default(),
         }
     }
@@ -48,8 +45,13 @@ impl Scope {
     }
 
     /// The path of a file of this name in the scope's directory.
+    ///
+    /// # Panics
+    ///
+    /// If the directory cannot be made.
     pub fn path(&self, file_name: &str) -> PathBuf {
-        self.directory.path().join(file_name)
+        let make = || TempDir::with_prefix("ipc-test.").expect("a temporary directory");
+        self.directory.get_or_init(make).path().join(file_name)
     }
 
     /// Runs `clean_up` at the end of the scope: the removal of a name that outlives its users.

@@ -4,7 +4,7 @@
 //! The processes are forks without `exec`, so these tests also show that an endpoint may be used in
 //! one. `may_die` stops the process at the chosen step; the parent kills it there.
 
-// Forks.
+// Forks, and ends the child without running destructors.
 #![allow(unsafe_code)]
 
 use ipc_core::{Receiver, Sender, WaitStrategy};
