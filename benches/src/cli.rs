@@ -23,11 +23,11 @@ use crate::spinner;
 /// Measure every way of talking between two processes on this machine, beside its limits.
 ///
 /// Each mechanism is measured between two processes pinned to two cores, every byte of every message
-/// written and checked. "round trip" runs from before a send until the answer has come; "one-way" is
+/// written and checked. A round trip runs from before a send until the answer has come; "one-way" is
 /// the time of a stream by its messages. Each figure is also a multiple of a limit measured in the
-/// same run: "mean ×" that of a cache line between cores that look, of a futex between ones that
-/// sleep; "× ring" that of the textbook's unchecked ring. "polls" are the receiver's vain looks for
-/// each message of the stream.
+/// same run. "× limit": of the round trip of a cache line between processes that look, of a futex
+/// between ones that sleep. "× ring": of the textbook's unchecked ring. "polls": the receiver's vain
+/// looks for each message of the stream.
 #[derive(Debug, Parser)]
 #[command(name = "ipc-bench", version)]
 struct Arguments {

@@ -88,11 +88,11 @@ pub struct Words {
     pub ping_line: CachePadded<AtomicU64>,
     /// Written by the guest, read by the host.
     pub pong_line: CachePadded<AtomicU64>,
-    /// What the host sleeps on. Always zero.
+    /// What the host sleeps on.
     pub host_futex: CachePadded<AtomicU32>,
     /// How often the guest gave the host the turn.
     pub host_turns: CachePadded<AtomicU64>,
-    /// What the guest sleeps on. Always zero.
+    /// What the guest sleeps on.
     pub guest_futex: CachePadded<AtomicU32>,
     /// How often the host gave the guest the turn.
     pub guest_turns: CachePadded<AtomicU64>,

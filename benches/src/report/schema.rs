@@ -44,14 +44,15 @@ pub struct Machine {
     pub cpus: [usize; 2],
 }
 
-/// What the machine allows.
+/// What the machine allows, undisturbed: round trips are means of typical stretches, medians of the
+/// runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The mean cache-line round trip.
+    /// The cache-line round trip.
     pub cacheline_rtt_ns: Option<f64>,
-    /// The mean futex round trip.
+    /// The futex round trip.
     pub futex_rtt_ns: WakeLimits,
-    /// The mean eventfd round trip.
+    /// The eventfd round trip.
     pub eventfd_rtt_ns: WakeLimits,
     /// The rate of copying memory, in 10⁹ bytes a second.
     pub memcpy_gb_s: Option<f64>,
@@ -77,7 +78,7 @@ pub struct WakeLimits {
 pub struct PlainRingLimit {
     /// Size of the messages.
     pub size_bytes: usize,
-    /// The mean round trip.
+    /// The round trip.
     pub rtt_mean_ns: Option<f64>,
     /// The time of a stream by its messages.
     pub oneway_ns: Option<f64>,
@@ -153,6 +154,10 @@ pub struct RoundTrips {
     pub p999: Option<f64>,
     /// The longest round.
     pub max: Option<f64>,
+    /// The mean of a typical stretch of rounds, which multiples of limits are taken of: as the mean,
+    /// but untouched by the few rounds in which something else ran. Not in the file.
+    #[serde(skip)]
+    pub typical: Option<f64>,
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
         if name == PLAIN_RING {
             plain_ring.push(PlainRingLimit {
                 size_bytes: *size_bytes,
-                rtt_mean_ns: row.rtt_ns.mean,
+                rtt_mean_ns: row.rtt_ns.typical,
                 oneway_ns: row.oneway_ns,
             });
         } else {
@@ -71,10 +71,11 @@ fn row(
         line_probe_ns: median_of(&|sample| sample.probe.map(|probe| probe.line_ns)),
         empty_polls_per_msg: median_of(&|sample| sample.empty_polls_per_msg),
         size_bytes,
-        rtt_ns: round_trips(
-            samples.iter().map(|sample| &sample.rtt_counts[..]),
-            median_of(&|sample| Some(sample.rtt_mean_ns)),
-        ),
+        rtt_ns: RoundTrips {
+            mean: median_of(&|sample| Some(sample.rtt_mean_ns)),
+            typical: median_of(&|sample| Some(sample.rtt_typical_ns)),
+            ..percentiles(samples.iter().map(|sample| &sample.rtt_counts[..]))
+        },
         oneway_ns,
         oneway_min_ns: oneway().reduce(f64::min),
         oneway_max_ns: oneway().reduce(f64::max),
@@ -102,7 +103,7 @@ fn limits(findings: &Findings, plain_ring: Vec<PlainRingLimit>) -> Limits {
         median(findings.limits.values().flatten().filter_map(figure))
     };
     Limits {
-        cacheline_rtt_ns: of(Cores::Two, &|sample| sample.line_mean_ns),
+        cacheline_rtt_ns: of(Cores::Two, &|sample| sample.line_ns),
         futex_rtt_ns: wakes(&|sample| Some(sample.futex_ns)),
         eventfd_rtt_ns: wakes(&|sample| Some(sample.eventfd_ns)),
         memcpy_gb_s: anywhere(&|sample| Some(sample.memcpy_gb_s)),
@@ -115,8 +116,10 @@ fn limits(findings: &Findings, plain_ring: Vec<PlainRingLimit>) -> Limits {
 pub fn line_round_trips(findings: &Findings) -> RoundTrips {
     let all = findings.limits.get(&Cores::Two).map_or(&[][..], |samples| samples);
     let (samples, _) = in_one_placement(all, |sample| sample.placement);
-    let mean = median(samples.iter().filter_map(|sample| sample.line_mean_ns));
-    round_trips(samples.iter().map(|sample| &sample.line_counts[..]), mean)
+    RoundTrips {
+        typical: median(samples.iter().filter_map(|sample| sample.line_ns)),
+        ..percentiles(samples.iter().map(|sample| &sample.line_counts[..]))
+    }
 }
 
 /// The samples of one placement only, since figures from two do not mix: of the near ones if there
@@ -132,24 +135,21 @@ fn in_one_placement<T>(samples: &[T], of: impl Fn(&T) -> Placement) -> (Vec<&T>,
 }
 
 /// The percentiles of all rounds together.
-fn round_trips<'a>(
-    counts: impl Iterator<Item = &'a [(u64, u64)]>,
-    mean: Option<f64>,
-) -> RoundTrips {
+fn percentiles<'a>(counts: impl Iterator<Item = &'a [(u64, u64)]>) -> RoundTrips {
     let mut all = Histogram::<u64>::new(3).expect("three digits are allowed");
     for &(value, count) in counts.flatten() {
         all.record_n(value, count).expect("the histogram grows");
     }
     if all.is_empty() {
-        return RoundTrips { mean, ..RoundTrips::default() };
+        return RoundTrips::default();
     }
     let at = |quantile| Some(all.value_at_quantile(quantile) as f64);
     RoundTrips {
-        mean,
         p50: at(0.5),
         p99: at(0.99),
         p999: if all.len() < 1000 { None } else { at(0.999) },
         max: Some(all.max() as f64),
+        ..RoundTrips::default()
     }
 }
 
@@ -195,8 +195,7 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_all_passes_together() {
         let pass: Vec<(u64, u64)> = (1..=1000).map(|ns| (ns, 1)).collect();
-        let trips = round_trips([&pass[..], &pass[..]].into_iter(), Some(500.5));
-        assert_eq!(trips.mean, Some(500.5));
+        let trips = percentiles([&pass[..], &pass[..]].into_iter());
         assert_eq!(trips.p50, Some(500.0));
         assert_eq!(trips.p99, Some(990.0));
         assert_eq!(trips.p999, Some(999.0));
@@ -205,9 +204,9 @@ mod tests {
 
     #[test]
     fn too_few_rounds_have_no_tail() {
-        let trips = round_trips([&[(100, 999)][..]].into_iter(), None);
+        let trips = percentiles([&[(100, 999)][..]].into_iter());
         assert_eq!((trips.p99, trips.p999), (Some(100.0), None));
-        assert_eq!(round_trips([].into_iter(), None), RoundTrips::default());
+        assert_eq!(percentiles([].into_iter()), RoundTrips::default());
     }
 
     #[test]

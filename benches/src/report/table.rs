@@ -98,7 +98,7 @@ fn size_table(record: &Record, size: usize) -> String {
         "p99",
         "p99.9",
         "max",
-        "mean ×",
+        "× limit",
         "one-way",
         "× ring",
         "min–max",
@@ -139,7 +139,7 @@ fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
         time(rtt.p99),
         time(rtt.p999),
         time(rtt.max),
-        multiple(rtt.mean, rtt_limit_ns(row, limits)),
+        multiple(rtt.typical, rtt_limit_ns(row, limits)),
         time(row.oneway_ns),
         multiple(row.oneway_ns, oneway_limit_ns(row, limits)),
         oneway_range,
@@ -213,7 +213,7 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
     };
     put(
         "cache-line round trip",
-        format!("{} (p50 {}, p99 {})", time(line.mean), time(line.p50), time(line.p99)),
+        format!("{} (p50 {}, p99 {})", time(line.typical), time(line.p50), time(line.p99)),
     );
     put("futex round trip", wakes(&limits.futex_rtt_ns));
     put("eventfd round trip", wakes(&limits.eventfd_rtt_ns));
@@ -226,7 +226,7 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
             std::iter::once(name).chain(limits.plain_ring.iter().map(figure)).collect::<Vec<_>>()
         };
         add_row(&mut table, row("textbook's ring", &|plain| size_name(plain.size_bytes)));
-        add_row(&mut table, row("  mean round trip", &|plain| time(plain.rtt_mean_ns)));
+        add_row(&mut table, row("  round trip", &|plain| time(plain.rtt_mean_ns)));
         add_row(&mut table, row("  one way", &|plain| time(plain.oneway_ns)));
         text += &lines(table).join("\n");
         text.push('\n');

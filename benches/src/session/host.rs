@@ -22,6 +22,7 @@ use crate::measure::oneway::{Arrived, Sent, Stream};
 use crate::measure::rtt::{self, Messages};
 use crate::measure::style::Style;
 use crate::mechanisms::{Mechanism, Setting};
+use crate::report::summary::median;
 use crate::shared::Board;
 use crate::spinner::Spinners;
 
@@ -160,7 +161,9 @@ impl HostSession {
         let probe_before = self.probe()?;
         let rounds = self.measure_rtt(style, &mut sender, &mut receiver, &mut messages)?;
         let ticks = &self.ticks[..rounds];
-        let (rtt_counts, rtt_mean_ns) = (counts(&self.clock, ticks)?, mean_ns(&self.clock, ticks));
+        let (rtt_mean_ns, rtt_typical_ns) =
+            (mean_ns(&self.clock, ticks), typical_ns(&self.clock, ticks));
+        let rtt_counts = counts(&self.clock, ticks)?;
         let (stream, sent, arrived) =
             self.measure_oneway(style, &mut sender, &mut messages.outgoing, properties.lossy)?;
         let probe = self.probe()?;
@@ -179,6 +182,7 @@ impl HostSession {
             probe,
             rtt_counts,
             rtt_mean_ns,
+            rtt_typical_ns,
             oneway_ns: per_message(arrived.ended_ns - sent.began_ns),
             lost_share: 1.0 - arrived.count as f64 / stream.count as f64,
             empty_polls_per_msg: W::COUNTS_EMPTY_POLLS.then(|| per_message(arrived.empty_polls)),
@@ -297,7 +301,7 @@ impl HostSession {
 
     fn attempt_limits(&mut self) -> anyhow::Result<LimitSample> {
         let probe_before = self.probe()?;
-        let (mut line_counts, mut line_mean_ns) = (Vec::new(), None);
+        let (mut line_counts, mut line_ns) = (Vec::new(), None);
         if self.spec.cores != Cores::One {
             line::reset(&self.board);
             self.guest.say(&Request::LinePong { rounds: LINE_ROUNDS as u64 })?;
@@ -306,18 +310,18 @@ impl HostSession {
             line::ping(&self.board, &self.clock, ticks);
             hear_done(&mut self.guest)?;
             line_counts = counts(&self.clock, ticks)?;
-            line_mean_ns = Some(mean_ns(&self.clock, ticks));
+            line_ns = Some(typical_ns(&self.clock, ticks));
         }
         let budget = Duration::from_millis(self.spec.rtt_ms);
         let same_core = self.spec.cores == Cores::One;
-        let futex_ns = mean_of_fill(budget, |rounds| {
+        let futex_ns = typical_of_fill(budget, |rounds| {
             self.guest.say(&Request::FutexPong { rounds })?;
             let mean_ns = futex::ping(&self.board, rounds, same_core)?;
             hear_done(&mut self.guest)?;
             Ok(mean_ns)
         })?;
         let eventfds = EventfdPair::create()?;
-        let eventfd_ns = mean_of_fill(budget, |rounds| {
+        let eventfd_ns = typical_of_fill(budget, |rounds| {
             self.guest.say(&Request::EventfdPong { rounds })?;
             self.guest.invite(Invitation::of_descriptors(eventfds.to_descriptors()?));
             self.board.rendezvous();
@@ -329,7 +333,7 @@ impl HostSession {
         Ok(LimitSample {
             placement: self.placement(probe_before, probe_after),
             line_counts,
-            line_mean_ns,
+            line_ns,
             futex_ns,
             eventfd_ns,
             memcpy_gb_s: alone::memcpy_gb_s(),
@@ -406,19 +410,29 @@ fn how_many_fill(
     }
 }
 
-/// The mean that `run` gives for as many repetitions as fill `budget`.
-fn mean_of_fill(
+/// The mean of a repetition, of as many as fill `budget`: of their blocks the median.
+fn typical_of_fill(
     budget: Duration,
     mut run: impl FnMut(u32) -> anyhow::Result<f64>,
 ) -> anyhow::Result<f64> {
+    const BLOCKS: u64 = 15;
     let count = how_many_fill(budget, u64::from(u32::MAX / 2), &mut |count| {
         Ok(Duration::from_nanos((run(count as u32)? * count as f64) as u64))
     })?;
-    run(count as u32)
+    let block = (count / BLOCKS).max(8) as u32;
+    let means: anyhow::Result<Vec<f64>> = (0..BLOCKS).map(|_| run(block)).collect();
+    median(means?).context("there are some blocks")
 }
 
 fn mean_ns(clock: &Clock, ticks: &[u64]) -> f64 {
     clock.ns(ticks.iter().sum()) / ticks.len() as f64
+}
+
+/// The mean of a typical stretch of rounds, in nanoseconds: the median of the means of blocks. Finer
+/// than a clock that ticks coarsely, and untouched by the few rounds in which something else ran.
+fn typical_ns(clock: &Clock, ticks: &[u64]) -> f64 {
+    let block = (ticks.len() / 64).clamp(1, 128);
+    median(ticks.chunks(block).map(|block| mean_ns(clock, block))).unwrap_or(f64::NAN)
 }
 
 /// The values in nanoseconds and how often each was seen, to three digits.

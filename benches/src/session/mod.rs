@@ -128,6 +128,8 @@ pub struct Sample {
     pub rtt_counts: Vec<(u64, u64)>,
     /// The mean round trip in nanoseconds, of unrounded times.
     pub rtt_mean_ns: f64,
+    /// The mean of a typical stretch of round trips in nanoseconds: the median of the means of blocks.
+    pub rtt_typical_ns: f64,
     /// Time of the stream by messages arrived, in nanoseconds.
     pub oneway_ns: f64,
     /// Messages of the stream that did not arrive, by messages sent.
@@ -154,11 +156,11 @@ pub struct LimitSample {
     pub placement: Placement,
     /// Cache-line round trips in nanoseconds, each value and how often; empty on one core.
     pub line_counts: Vec<(u64, u64)>,
-    /// The mean cache-line round trip in nanoseconds; `None` on one core.
-    pub line_mean_ns: Option<f64>,
-    /// The mean futex round trip, in nanoseconds.
+    /// The typical cache-line round trip in nanoseconds; `None` on one core.
+    pub line_ns: Option<f64>,
+    /// The typical futex round trip, in nanoseconds.
     pub futex_ns: f64,
-    /// The mean eventfd round trip, in nanoseconds.
+    /// The typical eventfd round trip, in nanoseconds.
     pub eventfd_ns: f64,
     /// Rate of copying memory, in GB/s.
     pub memcpy_gb_s: f64,
