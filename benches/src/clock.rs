@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::report::summary::median;
+
 /// A clock whose reading costs some nanoseconds: the processor's time-stamp counter where the kernel
 /// trusts it too, else [`Instant`].
 ///
@@ -61,6 +63,19 @@ impl Clock {
     pub fn ns(&self, ticks: u64) -> f64 {
         ticks as f64 * self.ns_per_tick.unwrap_or(1.0)
     }
+
+    /// The mean of some differences, in nanoseconds.
+    pub fn mean_ns(&self, ticks: &[u64]) -> f64 {
+        self.ns(ticks.iter().sum()) / ticks.len() as f64
+    }
+
+    /// The mean of a typical stretch of rounds, in nanoseconds: the median of the means of blocks.
+    /// Finer than a clock that ticks coarsely, and untouched by the few rounds in which something else
+    /// ran.
+    pub fn typical_ns(&self, ticks: &[u64]) -> f64 {
+        let block = (ticks.len() / 64).clamp(1, 128);
+        median(ticks.chunks(block).map(|block| self.mean_ns(block))).unwrap_or(f64::NAN)
+    }
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the same in all processes.
@@ -104,6 +119,15 @@ fn counter() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_typical_stretch_knows_nothing_of_an_interruption() {
+        let clock = Clock::calibrated(None);
+        let mut ticks = [100; 1000];
+        ticks[500] = 1_000_000;
+        assert!((clock.typical_ns(&ticks) - 100.0).abs() < 1e-9);
+        assert!(clock.mean_ns(&ticks) > 1000.0);
+    }
 
     #[test]
     fn the_calibrated_clock_agrees_with_the_systems() {

@@ -52,6 +52,8 @@ pub fn reset(board: &Board) {
 pub struct Probe {
     /// The cache-line round trip without time stamps, in nanoseconds.
     pub line_ns: f64,
+    /// The same with a time stamp each round, as round trips are measured.
+    pub stamped_ns: f64,
     /// How much longer a loop of pure computation took with both processors at it than alone: 1 on
     /// cores of their own, about 2 on siblings that share one.
     pub slowdown: f64,
@@ -119,7 +121,12 @@ impl Probe {
     }
 
     /// The host's part of a probe. `alone_ns` is what [`work_ns`] took with the guest asleep.
-    pub fn take(board: &Board, alone_ns: f64) -> Self {
+    pub fn take(board: &Board, clock: &Clock, alone_ns: f64) -> Self {
+        reset(board);
+        board.rendezvous();
+        let mut ticks = [1; PROBE_ROUNDS as usize];
+        ping(board, clock, &mut ticks);
+        board.rendezvous();
         reset(board);
         board.rendezvous();
         let began = Instant::now();
@@ -130,14 +137,16 @@ impl Probe {
         }
         let line_ns = began.elapsed().as_nanos() as f64 / PROBE_ROUNDS as f64;
         board.rendezvous();
-        Self { line_ns, slowdown: work_ns() / alone_ns }
+        Self { line_ns, stamped_ns: clock.typical_ns(&ticks), slowdown: work_ns() / alone_ns }
     }
 
     /// The guest's part of a probe.
     pub fn answer(board: &Board) {
-        board.rendezvous();
-        pong(board, PROBE_ROUNDS);
-        board.rendezvous();
+        for _ in 0..2 {
+            board.rendezvous();
+            pong(board, PROBE_ROUNDS);
+            board.rendezvous();
+        }
         // Twice as long as the host at the same work, so that the host is never alone at it.
         for _ in 0..2 {
             work_ns();
@@ -167,9 +176,9 @@ mod tests {
 
     #[test]
     fn probes_that_disagree_mean_that_the_cores_moved() {
-        let near = Probe { line_ns: 60.0, slowdown: 1.0 };
-        let far = Probe { line_ns: 400.0, slowdown: 1.0 };
-        let sibling = Probe { line_ns: 60.0, slowdown: 2.0 };
+        let near = Probe { line_ns: 60.0, stamped_ns: 110.0, slowdown: 1.0 };
+        let far = Probe { line_ns: 400.0, stamped_ns: 110.0, slowdown: 1.0 };
+        let sibling = Probe { line_ns: 60.0, stamped_ns: 110.0, slowdown: 2.0 };
         assert_eq!(near.placement_until(&near), Placement::Near);
         assert_eq!(far.placement_until(&far), Placement::Far);
         assert_eq!(sibling.placement_until(&sibling), Placement::Sibling);

@@ -139,6 +139,13 @@ pub struct Row {
     /// Memory of a link that is resident after use, in both processes together, in KiB. The kernel's
     /// own buffers are not among it.
     pub rss_kb: Option<f64>,
+    /// The typical round trip by its limit, both of the same placement: the cache line's beside it for
+    /// processes that look, the futex's on the same cores for ones that sleep. Not in the file.
+    #[serde(skip)]
+    pub rtt_multiple: Option<f64>,
+    /// The stream by the plain ring's at the same size and placement. Not in the file.
+    #[serde(skip)]
+    pub oneway_multiple: Option<f64>,
 }
 
 /// Times of round trips.
@@ -154,10 +161,6 @@ pub struct RoundTrips {
     pub p999: Option<f64>,
     /// The longest round.
     pub max: Option<f64>,
-    /// The mean of a typical stretch of rounds, which multiples of limits are taken of: as the mean,
-    /// but untouched by the few rounds in which something else ran. Not in the file.
-    #[serde(skip)]
-    pub typical: Option<f64>,
 }
 
 #[cfg(test)]
@@ -276,6 +279,8 @@ mod tests {
             setup_us: None,
             fds: None,
             rss_kb: None,
+            rtt_multiple: None,
+            oneway_multiple: None,
         }
     }
 }

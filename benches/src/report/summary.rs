@@ -18,11 +18,11 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
     for ((cell, size_bytes), samples) in &findings.samples {
         let Some((name, wait)) = cell.subject else { continue };
         let peer = Mechanism::find(mechanisms, name).is_ok_and(|mechanism| mechanism.peer);
-        let row = row(*cell, (name, wait), peer, *size_bytes, samples);
+        let row = row(findings, *cell, (name, wait), peer, *size_bytes, samples);
         if name == PLAIN_RING {
             plain_ring.push(PlainRingLimit {
                 size_bytes: *size_bytes,
-                rtt_mean_ns: row.rtt_ns.typical,
+                rtt_mean_ns: typical_rtt_ns(samples),
                 oneway_ns: row.oneway_ns,
             });
         } else {
@@ -43,6 +43,7 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
 }
 
 fn row(
+    findings: &Findings,
     cell: Cell,
     (mechanism, wait): (&str, Wait),
     peer: bool,
@@ -73,7 +74,6 @@ fn row(
         size_bytes,
         rtt_ns: RoundTrips {
             mean: median_of(&|sample| Some(sample.rtt_mean_ns)),
-            typical: median_of(&|sample| Some(sample.rtt_typical_ns)),
             ..percentiles(samples.iter().map(|sample| &sample.rtt_counts[..]))
         },
         oneway_ns,
@@ -85,6 +85,10 @@ fn row(
         setup_us: median_of(&|sample| Some(sample.setup_us)),
         fds: median_of(&|sample| Some(sample.fds)),
         rss_kb: median_of(&|sample| Some(sample.rss_kb)),
+        rtt_multiple: rtt_multiple(findings, cell.cores, wait, placement, &samples),
+        oneway_multiple: oneway_ns
+            .zip(plain_oneway_ns(findings, size_bytes, placement))
+            .map(|(oneway_ns, limit_ns)| oneway_ns / limit_ns),
     }
 }
 
@@ -117,7 +121,7 @@ pub fn line_round_trips(findings: &Findings) -> RoundTrips {
     let all = findings.limits.get(&Cores::Two).map_or(&[][..], |samples| samples);
     let (samples, _) = in_one_placement(all, |sample| sample.placement);
     RoundTrips {
-        typical: median(samples.iter().filter_map(|sample| sample.line_ns)),
+        mean: median(samples.iter().filter_map(|sample| sample.line_ns)),
         ..percentiles(samples.iter().map(|sample| &sample.line_counts[..]))
     }
 }
@@ -165,25 +169,46 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// The limit of a row's round trip: a line between cores that look, a futex between ones that sleep.
-pub fn rtt_limit_ns(row: &Row, limits: &Limits) -> Option<f64> {
-    let sleeps = row.wait == Wait::Park.name() || row.wait == Wait::Block.name();
-    match (sleeps, row.cores.as_str(), row.awake) {
-        (false, _, _) => limits.cacheline_rtt_ns,
-        (true, "one", _) => limits.futex_rtt_ns.one_core,
-        (true, _, false) => limits.futex_rtt_ns.idle,
-        (true, _, true) => limits.futex_rtt_ns.awake,
-    }
+fn typical_rtt_ns(samples: &[Sample]) -> Option<f64> {
+    let (samples, _) = in_one_placement(samples, |sample| sample.placement);
+    median(samples.iter().map(|sample| sample.rtt_typical_ns))
 }
 
-/// The limit of a row's stream: the plain ring's, at the same size.
-pub fn oneway_limit_ns(row: &Row, limits: &Limits) -> Option<f64> {
-    limits.plain_ring.iter().find(|plain| plain.size_bytes == row.size_bytes)?.oneway_ns
+/// How many times its limit a round trip takes. `None` where the limit was not measured in the same
+/// placement.
+fn rtt_multiple(
+    findings: &Findings,
+    cores: Cores,
+    wait: Wait,
+    placement: Placement,
+    samples: &[&Sample],
+) -> Option<f64> {
+    if !wait.sleeps() {
+        // The line was measured beside each of them.
+        let multiple = |sample: &&Sample| Some(sample.rtt_typical_ns / sample.probe?.stamped_ns);
+        return median(samples.iter().filter_map(multiple));
+    }
+    let limits = findings.limits.get(&cores)?.iter().filter(|limit| limit.placement == placement);
+    let limit_ns = median(limits.map(|limit| limit.futex_ns))?;
+    Some(median(samples.iter().map(|sample| sample.rtt_typical_ns))? / limit_ns)
+}
+
+/// The plain ring's stream at this size, in this placement; on one core there is none, and the ring on
+/// two cores is the limit.
+fn plain_oneway_ns(findings: &Findings, size_bytes: usize, placement: Placement) -> Option<f64> {
+    let cell = Cell { subject: Some((PLAIN_RING, Wait::Spin)), cores: Cores::Two };
+    let samples = findings.samples.get(&(cell, size_bytes))?;
+    let samples = match placement {
+        Placement::SameCore => in_one_placement(samples, |sample| sample.placement).0,
+        _ => samples.iter().filter(|sample| sample.placement == placement).collect(),
+    };
+    median(samples.iter().map(|sample| sample.oneway_ns))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::line::Probe;
 
     #[test]
     fn the_median_is_the_middle_one() {
@@ -215,5 +240,59 @@ mod tests {
         let of = |placement: &Placement| *placement;
         assert_eq!(in_one_placement(&[Far, Near, Far], of), (vec![&Near], Near));
         assert_eq!(in_one_placement(&[Far, Moved, Far], of), (vec![&Far, &Far], Far));
+    }
+
+    fn sample(placement: Placement, rtt_ns: f64, oneway_ns: f64) -> Sample {
+        Sample {
+            size_bytes: 8,
+            placement,
+            probe: Some(Probe { line_ns: 50.0, stamped_ns: 100.0, slowdown: 1.0 }),
+            rtt_counts: vec![(rtt_ns as u64, 5000)],
+            rtt_mean_ns: rtt_ns,
+            rtt_typical_ns: rtt_ns,
+            oneway_ns,
+            lost_share: 0.0,
+            empty_polls_per_msg: None,
+            cpu_ns_per_msg: 1.0,
+            setup_us: 1.0,
+            fds: 2.0,
+            rss_kb: 0.0,
+            capacity_bytes: None,
+        }
+    }
+
+    fn findings(plain: Placement) -> Findings {
+        let cell = |name| Cell { subject: Some((name, Wait::Spin)), cores: Cores::Two };
+        let mut findings = Findings::default();
+        let ring = [(80.0, 4.0), (90.0, 6.0), (100.0, 5.0)];
+        let ring = ring.map(|(rtt, oneway)| sample(Placement::Near, rtt, oneway));
+        findings.samples.insert((cell("ring"), 8), ring.to_vec());
+        findings.samples.insert((cell(PLAIN_RING), 8), vec![sample(plain, 120.0, 10.0)]);
+        findings
+    }
+
+    fn row_of_the_ring(plain: Placement) -> Row {
+        let machine = machine::describe([0, 1]);
+        let record = record(&findings(plain), crate::mechanisms::MECHANISMS, machine);
+        assert_eq!(record.limits.plain_ring.len(), 1);
+        let [row] = &record.results[..] else { panic!("one row: {:?}", record.results) };
+        row.clone()
+    }
+
+    #[test]
+    fn a_row_has_medians_extremes_and_multiples() {
+        let row = row_of_the_ring(Placement::Near);
+        assert_eq!((row.mechanism.as_str(), row.runs), ("ring", 3));
+        assert_eq!(row.rtt_ns.mean, Some(90.0));
+        assert_eq!(row.oneway_ns, Some(5.0));
+        assert_eq!((row.oneway_min_ns, row.oneway_max_ns), (Some(4.0), Some(6.0)));
+        assert_eq!(row.throughput_msgs_s, Some(2e8));
+        assert_eq!(row.rtt_multiple, Some(0.9));
+        assert_eq!(row.oneway_multiple, Some(0.5));
+    }
+
+    #[test]
+    fn a_limit_of_another_placement_is_no_limit() {
+        assert_eq!(row_of_the_ring(Placement::Far).oneway_multiple, None);
     }
 }

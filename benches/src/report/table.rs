@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use comfy_table::{Cell as TableCell, CellAlignment, Table, presets};
 
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
-use super::summary::{oneway_limit_ns, rtt_limit_ns};
 use crate::limits::line::Placement;
 use crate::mechanisms::{Mechanism, PLAIN_RING};
 use crate::runner::Findings;
@@ -114,7 +113,7 @@ fn size_table(record: &Record, size: usize) -> String {
             titles.push((table.row_count(), group.title));
         }
         for row in rows {
-            add_row(&mut table, size_row(row, &record.limits));
+            add_row(&mut table, size_row(row));
         }
     }
     // Every row is one line; the titles are no rows, as they would widen a column.
@@ -125,7 +124,7 @@ fn size_table(record: &Record, size: usize) -> String {
     format!("{} messages: round trip, and one way\n{}\n", size_name(size), lines.join("\n"))
 }
 
-fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
+fn size_row(row: &Row) -> [String; 11] {
     let oneway_range = match (row.oneway_min_ns, row.oneway_max_ns) {
         (Some(min), Some(max)) => format!("{}–{}", short_time(min), short_time(max)),
         _ => "–".into(),
@@ -139,9 +138,9 @@ fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
         time(rtt.p99),
         time(rtt.p999),
         time(rtt.max),
-        multiple(rtt.typical, rtt_limit_ns(row, limits)),
+        multiple(row.rtt_multiple),
         time(row.oneway_ns),
-        multiple(row.oneway_ns, oneway_limit_ns(row, limits)),
+        multiple(row.oneway_multiple),
         oneway_range,
         number(row.empty_polls_per_msg),
     ]
@@ -213,7 +212,12 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
     };
     put(
         "cache-line round trip",
-        format!("{} (p50 {}, p99 {})", time(line.typical), time(line.p50), time(line.p99)),
+        format!(
+            "{} (p50 {}, p99 {})",
+            time(limits.cacheline_rtt_ns),
+            time(line.p50),
+            time(line.p99)
+        ),
     );
     put("futex round trip", wakes(&limits.futex_rtt_ns));
     put("eventfd round trip", wakes(&limits.eventfd_rtt_ns));
@@ -376,14 +380,10 @@ fn number(value: Option<f64>) -> String {
     value.map_or("–".into(), digits)
 }
 
-fn multiple(value: Option<f64>, limit: Option<f64>) -> String {
-    match (value, limit) {
-        (Some(value), Some(limit)) if limit > 0.0 => match value / limit {
-            ratio if ratio < 9.95 => format!("{ratio:.2}"),
-            ratio => format!("{ratio:.0}"),
-        },
-        _ => "–".into(),
-    }
+fn multiple(ratio: Option<f64>) -> String {
+    ratio.map_or("–".into(), |ratio| {
+        if ratio < 9.95 { format!("{ratio:.2}") } else { format!("{ratio:.0}") }
+    })
 }
 
 fn size_name(bytes: usize) -> String {
@@ -417,11 +417,10 @@ mod tests {
     }
 
     #[test]
-    fn multiples_of_what_was_not_measured_are_not_invented() {
-        assert_eq!(multiple(Some(100.0), None), "–");
-        assert_eq!(multiple(None, Some(100.0)), "–");
-        assert_eq!(multiple(Some(85.0), Some(100.0)), "0.85");
-        assert_eq!(multiple(Some(4_000.0), Some(100.0)), "40");
+    fn multiples_that_are_not_known_are_not_invented() {
+        assert_eq!(multiple(None), "–");
+        assert_eq!(multiple(Some(0.85)), "0.85");
+        assert_eq!(multiple(Some(40.3)), "40");
     }
 
     #[test]

@@ -162,7 +162,7 @@ impl HostSession {
         let rounds = self.measure_rtt(style, &mut sender, &mut receiver, &mut messages)?;
         let ticks = &self.ticks[..rounds];
         let (rtt_mean_ns, rtt_typical_ns) =
-            (mean_ns(&self.clock, ticks), typical_ns(&self.clock, ticks));
+            (self.clock.mean_ns(ticks), self.clock.typical_ns(ticks));
         let rtt_counts = counts(&self.clock, ticks)?;
         let (stream, sent, arrived) =
             self.measure_oneway(style, &mut sender, &mut messages.outgoing, properties.lossy)?;
@@ -310,7 +310,7 @@ impl HostSession {
             line::ping(&self.board, &self.clock, ticks);
             hear_done(&mut self.guest)?;
             line_counts = counts(&self.clock, ticks)?;
-            line_ns = Some(typical_ns(&self.clock, ticks));
+            line_ns = Some(self.clock.typical_ns(ticks));
         }
         let budget = Duration::from_millis(self.spec.rtt_ms);
         let same_core = self.spec.cores == Cores::One;
@@ -347,7 +347,7 @@ impl HostSession {
             return Ok(None);
         }
         self.guest.say(&Request::Probe)?;
-        let probe = Probe::take(&self.board, self.alone_ns);
+        let probe = Probe::take(&self.board, &self.clock, self.alone_ns);
         self.hear_done()?;
         Ok(Some(probe))
     }
@@ -422,17 +422,6 @@ fn typical_of_fill(
     let block = (count / BLOCKS).max(8) as u32;
     let means: anyhow::Result<Vec<f64>> = (0..BLOCKS).map(|_| run(block)).collect();
     median(means?).context("there are some blocks")
-}
-
-fn mean_ns(clock: &Clock, ticks: &[u64]) -> f64 {
-    clock.ns(ticks.iter().sum()) / ticks.len() as f64
-}
-
-/// The mean of a typical stretch of rounds, in nanoseconds: the median of the means of blocks. Finer
-/// than a clock that ticks coarsely, and untouched by the few rounds in which something else ran.
-fn typical_ns(clock: &Clock, ticks: &[u64]) -> f64 {
-    let block = (ticks.len() / 64).clamp(1, 128);
-    median(ticks.chunks(block).map(|block| mean_ns(clock, block))).unwrap_or(f64::NAN)
 }
 
 /// The values in nanoseconds and how often each was seen, to three digits.
