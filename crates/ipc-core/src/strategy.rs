@@ -31,11 +31,12 @@ impl WaitStrategy {
         }
     }
 
-    /// [`Adaptive`](Self::Adaptive) with looks for some tens of microseconds, about the price of a
-    /// wake-up.
+    /// [`Adaptive`](Self::Adaptive) with looks for some 100 µs: twice the price of a wake-up, so that
+    /// two ends which both sleep find each other awake again; and about the time in which a peer
+    /// copies and answers a mebibyte.
     pub const fn adaptive() -> Self {
         // 2,000 pauses took 48 µs where a wake-up took 40 µs; see benches/record.
-        Self::Adaptive { spins: 2_000 }
+        Self::Adaptive { spins: 4_000 }
     }
 }
 

@@ -94,6 +94,9 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         if let Some(what) = self.poisoned {
             return Err(RecvError::Violation { what, link: self.link.clone() });
         }
+        if self.consumer.settle() {
+            self.bell.ring();
+        }
         loop {
             // Look for a while.
             let most = self.budget.begin();

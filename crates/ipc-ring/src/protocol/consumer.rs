@@ -6,6 +6,7 @@ use ipc_core::sync::Ordering;
 use super::Violation;
 use super::memory::Memory;
 use super::order::{announce, publish_then_look};
+use super::producer::REWIND_BYTES;
 use super::record::{self, HEADER_BYTES, Header, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
 
@@ -113,6 +114,13 @@ impl<M: Memory> Consumer<M> {
             return false;
         }
         self.publish()
+    }
+
+    /// Tells the sender of what it is owed, if that is worth a word. To be called when the ring is
+    /// found empty, so that the sender of long messages finds that out too. Tells whether the bell
+    /// must be rung.
+    pub(crate) fn settle(&mut self) -> bool {
+        self.head.wrapping_sub(self.published) >= REWIND_BYTES && self.publish()
     }
 
     #[cold]
