@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,8 @@ impl Runner {
     ///
     /// If sessions cannot be started at all. A session that fails is among the findings.
     pub fn run(&self, plan: &Plan) -> anyhow::Result<Findings> {
+        // What a killed session leaves behind in the temporary directory goes with this one.
+        let temporary = tempfile::Builder::new().prefix("ipc-bench.").tempdir()?;
         let mut findings = Findings::default();
         let progress = Progress::new(plan.cells.len() * plan.passes as usize);
         let mut order = Shuffle::new();
@@ -67,7 +70,7 @@ impl Runner {
             order.shuffle(&mut cells);
             for cell in &cells {
                 progress.session(&cell.to_string());
-                self.run_cell(plan, *cell, &mut findings)?;
+                self.run_cell(plan, *cell, temporary.path(), &mut findings)?;
                 progress.session_done();
             }
             findings.passes = pass;
@@ -78,7 +81,13 @@ impl Runner {
     }
 
     /// Runs one cell: a session, and another for the sizes after one that failed.
-    fn run_cell(&self, plan: &Plan, cell: Cell, findings: &mut Findings) -> anyhow::Result<()> {
+    fn run_cell(
+        &self,
+        plan: &Plan,
+        cell: Cell,
+        temporary: &Path,
+        findings: &mut Findings,
+    ) -> anyhow::Result<()> {
         let mut sizes_bytes = plan.sizes_bytes.clone();
         if let Some((name, _)) = cell.subject {
             sizes_bytes.retain(|&size| {
@@ -98,7 +107,7 @@ impl Runner {
                 oneway_ms: plan.oneway_ms,
                 ns_per_tick: self.ns_per_tick,
             };
-            let (found, failure) = run_session(&spec)?;
+            let (found, failure) = run_session(&spec, temporary)?;
             let mut reported = HashSet::new();
             for finding in found {
                 reported.extend(findings.add(cell, finding));
@@ -142,13 +151,18 @@ impl Findings {
     }
 }
 
-/// Runs one session to its end; returns what it found, and why it failed if it did.
-fn run_session(spec: &SessionSpec) -> anyhow::Result<(Vec<Finding>, Option<String>)> {
+/// Runs one session to its end, with its temporary files in a directory; returns what it found, and
+/// why it failed if it did.
+fn run_session(
+    spec: &SessionSpec,
+    temporary: &Path,
+) -> anyhow::Result<(Vec<Finding>, Option<String>)> {
     // Files in memory, not pipes: nobody has to wake up to empty them.
     let file = |name| memfd_create(name, MemfdFlags::CLOEXEC).map(File::from);
     let (mut output, mut errors) = (file("findings")?, file("errors")?);
     let status = Command::new("/proc/self/exe")
         .args(["session", &serde_json::to_string(spec)?])
+        .env("TMPDIR", temporary)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(errors.try_clone()?)
