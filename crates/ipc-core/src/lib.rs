@@ -5,7 +5,7 @@
 //! signatures mention: how long to wait ([`Deadline`]), what can go wrong ([`SendError`],
 //! [`RecvError`], [`OpenError`]), who sent ([`PeerId`]), what a link is like ([`LinkProperties`]).
 //! It also holds the few primitives that several mechanisms need: [`Name`], [`Liveness`],
-//! [`WaitSource`], [`futex`], [`poll`], and the atomics facade [`sync`] that lets loom check the
+//! [`WaitSource`], [`futex`], [`poll`], [`handover`], and the atomics facade [`sync`] that lets loom check the
 //! code that ships.
 //!
 //! **When not to use it:** this crate moves no bytes. Depend on a mechanism (`ipc-pipe`,
@@ -44,6 +44,7 @@ mod deadline;
 mod endpoint;
 mod error;
 pub mod futex;
+pub mod handover;
 mod liveness;
 mod name;
 mod peer;

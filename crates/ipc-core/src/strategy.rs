@@ -91,6 +91,11 @@ impl SpinBudget {
         Self { strategy, looks, waits_to_trial: interval, interval }
     }
 
+    /// Whether the next wait sleeps without looking, unless it is a trial.
+    pub const fn is_spent(&self) -> bool {
+        self.looks == 0
+    }
+
     /// A wait begins: how often to look before sleeping; `None` means for ever.
     pub fn begin(&mut self) -> Option<u32> {
         let most = self.strategy.spins_before_sleep()?;

@@ -72,6 +72,6 @@ mod writer;
 
 pub use fifo::{Fifo, FifoOptions, FifoReceiver, FifoSender};
 pub use frame::ATOMIC_PAYLOAD;
-pub use handover::ChildEnd;
+pub use ipc_core::handover::ChildEnd;
 pub use pipe::{DEFAULT_MAX_MESSAGE_BYTES, PipeReceiver, PipeSender, pipe};
 pub use stream::{PipeReader, PipeWriter};
