@@ -11,7 +11,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use ipc_core::{Deadline, Interest, Liveness, PeerId, ProcessPeer};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, UCred};
 
 use crate::{attempt, control};
 
@@ -38,6 +38,42 @@ pub fn send_with_descriptors(
     descriptors: &[BorrowedFd<'_>],
     deadline: Deadline,
 ) -> io::Result<usize> {
+    send(socket, bytes, descriptors, None, deadline)
+}
+
+/// As [`send_with_descriptors`], and names this process as the sender: its process id and its effective
+/// user and group (`SCM_CREDENTIALS`), which the kernel checks.
+///
+/// Ordinarily the kernel adds credentials only if the receiver asked for them before the message was
+/// sent. Those attached here are there whenever it asks, as long as it does so before it receives
+/// ([`pass_credentials`]); one that does not ask gets the message without them. Only a privileged process
+/// (`CAP_SYS_ADMIN`, `CAP_SETUID`) could name another than itself.
+///
+/// # Errors
+///
+/// Those of [`send_with_descriptors`]; `EINVAL` if the user or group has no mapping in this process's
+/// user namespace.
+pub fn send_with_credentials(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    deadline: Deadline,
+) -> io::Result<usize> {
+    let ours = UCred {
+        pid: rustix::process::getpid(),
+        uid: rustix::process::geteuid(),
+        gid: rustix::process::getegid(),
+    };
+    send(socket, bytes, descriptors, Some(ours), deadline)
+}
+
+fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    credentials: Option<UCred>,
+    deadline: Deadline,
+) -> io::Result<usize> {
     if descriptors.len() > MAX_DESCRIPTORS {
         let what = format!("{} descriptors in one message, at most 253 go", descriptors.len());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -46,11 +82,18 @@ pub fn send_with_descriptors(
         let what = "descriptors need at least one byte to travel with";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut space =
+        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS), ScmCredentials(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        let pushed = ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    let mut push = |message| {
+        let pushed = ancillary.push(message);
         debug_assert!(pushed, "there is room for the most that may come");
+    };
+    if !descriptors.is_empty() {
+        push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    if let Some(credentials) = credentials {
+        push(SendAncillaryMessage::ScmCredentials(credentials));
     }
     let parts = [IoSlice::new(bytes)];
     let sent = attempt::until(socket, Interest::Writable, deadline, |may_block| {
@@ -109,8 +152,8 @@ pub fn recv_with_descriptors(
 }
 
 /// Turns on or off that the kernel adds the sender's credentials to each message that this socket
-/// receives (`SO_PASSCRED`). Messages that were sent before may lack them: process id `None` and the
-/// overflow user 65534.
+/// receives (`SO_PASSCRED`). Messages that were sent before lack them (process id `None` and the overflow
+/// user 65534), unless their sender attached them itself, as [`send_with_credentials`] does.
 ///
 /// # Errors
 ///

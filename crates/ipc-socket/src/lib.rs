@@ -70,7 +70,7 @@ mod unix;
 
 pub use descriptors::{
     Arrival, MAX_DESCRIPTORS, pass_credentials, peer_credentials, peer_liveness,
-    recv_with_descriptors, send_with_descriptors,
+    recv_with_descriptors, send_with_credentials, send_with_descriptors,
 };
 pub use inet::{InetAddress, TcpConnection, TcpListener, TcpOptions, UdpOptions};
 pub use packet::{PacketReceiver, PacketSender};

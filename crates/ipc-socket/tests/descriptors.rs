@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 
 use ipc_core::{Deadline, Evidence, PeerId};
 use ipc_socket::{
-    pass_credentials, peer_credentials, peer_liveness, recv_with_descriptors, send_with_descriptors,
+    pass_credentials, peer_credentials, peer_liveness, recv_with_descriptors,
+    send_with_credentials, send_with_descriptors,
 };
+use ipc_testing::Invitation;
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("procfs").count()
@@ -154,6 +156,37 @@ fn each_message_names_the_process_that_sent_it() {
     // SO_PEERCRED names who made the pair: this process, not the child.
     let peer = peer_credentials(ours.as_fd()).expect("reads");
     assert_eq!(peer.pid.map(u32::from), Some(std::process::id()));
+}
+
+#[test]
+fn attached_credentials_are_there_even_if_they_are_asked_for_after_the_send() {
+    let _turn = alone();
+    ipc_testing::between_processes!(
+        |guest| {
+            let (ours, theirs) = UnixStream::pair().expect("pair");
+            guest.invite(Invitation::of_descriptors(vec![theirs.into()]));
+            assert_eq!(guest.hear(), "sent");
+            pass_credentials(ours.as_fd(), true).expect("sets");
+            let receive = |len: usize| {
+                recv_with_descriptors(ours.as_fd(), &mut [0; 16][..len], 1, Deadline::Never)
+                    .expect("receives")
+            };
+            let attached = receive(8);
+            assert_eq!((attached.len, attached.descriptors.len()), (8, 1));
+            assert_eq!(attached.sender.and_then(|sender| sender.pid()), Some(guest.pid()));
+            let plain = receive(8);
+            assert_eq!((plain.len, plain.sender.and_then(|sender| sender.pid())), (5, None));
+        },
+        |host| {
+            let socket = host.invitation().descriptors.remove(0);
+            let (socket, file) = (socket.as_fd(), tempfile());
+            let sent = send_with_credentials(socket, b"attached", &[file.as_fd()], Deadline::Never);
+            assert_eq!(sent.expect("sends"), 8);
+            let sent = send_with_descriptors(socket, b"plain", &[], Deadline::Never);
+            assert_eq!(sent.expect("sends"), 5);
+            host.tell("sent");
+        },
+    );
 }
 
 #[test]
