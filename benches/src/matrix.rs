@@ -48,7 +48,7 @@ pub struct Plan {
     pub rtt_ms: u64,
     /// How long to measure the stream of one size in one pass, in milliseconds.
     pub oneway_ms: u64,
-    /// No pass is begun that would not end by then.
+    /// No session is begun after this.
     pub time_limit: Option<Duration>,
 }
 

@@ -10,7 +10,7 @@ use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -33,8 +33,8 @@ pub struct Findings {
     pub failures: BTreeMap<(Cell, Option<usize>), String>,
     /// What the reader of the figures must know.
     pub warnings: BTreeSet<String>,
-    /// Passes that were made.
-    pub passes: u32,
+    /// How often everything was measured; the time may have ended within a further pass.
+    pub whole_passes: u32,
 }
 
 /// How to run sessions: what does not differ between them.
@@ -60,21 +60,23 @@ impl Runner {
         let mut order = Shuffle::new();
         let mut cells = plan.cells.clone();
         let began = Instant::now();
-        let mut longest_pass = Duration::ZERO;
-        for pass in 1..=plan.passes {
-            let pass_began = Instant::now();
-            if plan.time_limit.is_some_and(|limit| began.elapsed() + longest_pass > limit) {
-                break;
-            }
+        let time_is_up = || plan.time_limit.is_some_and(|limit| began.elapsed() > limit);
+        'passes: for pass in 1..=plan.passes {
             progress.pass(pass, plan.passes);
             order.shuffle(&mut cells);
             for cell in &cells {
+                if time_is_up() {
+                    break 'passes;
+                }
                 progress.session(&cell.to_string());
                 self.run_cell(plan, *cell, temporary.path(), &mut findings)?;
                 progress.session_done();
             }
-            findings.passes = pass;
-            longest_pass = longest_pass.max(pass_began.elapsed());
+            findings.whole_passes = pass;
+        }
+        if findings.whole_passes == 0 {
+            let warning = "the time was up before everything was measured once";
+            findings.warnings.insert(warning.into());
         }
         progress.finish();
         Ok(findings)

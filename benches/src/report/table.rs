@@ -7,7 +7,7 @@ use comfy_table::{Cell as TableCell, CellAlignment, Table, presets};
 
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
 use crate::limits::line::Placement;
-use crate::mechanisms::{Mechanism, PLAIN_RING};
+use crate::mechanisms::Mechanism;
 use crate::runner::Findings;
 use crate::session::Wait;
 
@@ -289,9 +289,9 @@ fn notes(record: &Record, findings: &Findings) -> String {
     }
     let _ = writeln!(
         text,
-        "{} pass{} over everything; {}; {PLAIN_RING} = \"ring\" in \"× ring\"; see --help.",
-        findings.passes,
-        if findings.passes == 1 { "" } else { "es" },
+        "everything measured {} time{} at least; {}; see --help for the columns.",
+        findings.whole_passes,
+        if findings.whole_passes == 1 { "" } else { "s" },
         record.kernel
     );
     text
