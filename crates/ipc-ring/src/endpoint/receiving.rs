@@ -78,7 +78,32 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
                 return Ok(message);
             }
         }
+        if deadline != Deadline::Now {
+            if let Some(message) = self.look_briefly() {
+                return Ok(message);
+            }
+        }
         self.wait_for_message(deadline)
+    }
+
+    /// The first looks of a wait, which find the message while both sides are busy: nothing else is
+    /// done between them.
+    #[inline(never)]
+    fn look_briefly(&mut self) -> Option<Message> {
+        if self.poisoned.is_some() || self.budget.is_spent() {
+            return None;
+        }
+        if self.consumer.settle() {
+            self.bell.ring();
+        }
+        (0..self.pace.pauses()).for_each(|_| spin_loop());
+        for _ in 0..LOOKS_PER_CHECK {
+            if let Some(message) = self.consumer.peek_fast() {
+                return Some(message);
+            }
+            spin_loop();
+        }
+        None
     }
 
     /// Gives the room of a message back, and wakes the sender if it waits for room.
@@ -100,9 +125,6 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         loop {
             // Look for a while.
             let most = self.budget.begin();
-            if deadline != Deadline::Now && most != Some(0) {
-                (0..self.pace.pauses()).for_each(|_| spin_loop());
-            }
             let mut looks = 0;
             loop {
                 if let Some(message) = self.peek()? {

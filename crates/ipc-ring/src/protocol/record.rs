@@ -13,6 +13,8 @@
 //! eight and lies in one piece; where the rest of the ring is too short for the next one, a
 //! [`Header::WRAP`] sends the reader to the beginning.
 
+use std::num::NonZeroU64;
+
 /// Bytes of a header.
 pub(crate) const HEADER_BYTES: u64 = 8;
 
@@ -40,35 +42,39 @@ pub(crate) enum Header {
 
 /// The header of a message. Kept as the word that it is: it stays in one register on the hot path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MessageHeader(u64);
+pub(crate) struct MessageHeader(NonZeroU64);
 
 impl MessageHeader {
     #[inline]
     pub(crate) const fn new(len: usize, urgent: bool) -> Self {
-        Self(MESSAGE | len as u64 | if urgent { URGENT } else { 0 })
+        let word = MESSAGE | len as u64 | if urgent { URGENT } else { 0 };
+        Self(NonZeroU64::new(word).expect("the kind is not zero"))
     }
 
     /// The word, if it is the header of a message; any 64 bits are input.
     #[inline]
     pub(crate) const fn from_word(word: u64) -> Option<Self> {
-        if word & !(URGENT | LEN_MASK) == MESSAGE { Some(Self(word)) } else { None }
+        match NonZeroU64::new(word) {
+            Some(word) if word.get() & !(URGENT | LEN_MASK) == MESSAGE => Some(Self(word)),
+            _ => None,
+        }
     }
 
     #[inline]
     pub(crate) const fn word(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
     /// Length of the message in bytes.
     #[inline]
     pub(crate) const fn len(self) -> usize {
-        (self.0 & LEN_MASK) as usize
+        (self.0.get() & LEN_MASK) as usize
     }
 
     /// Whether the sender waits until the message is taken.
     #[inline]
     pub(crate) const fn is_urgent(self) -> bool {
-        self.0 & URGENT != 0
+        self.0.get() & URGENT != 0
     }
 }
 
@@ -107,7 +113,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_invalid() {
-        for word in [1, WRAP | 1, 0x4d << 48, u64::MAX, MessageHeader::new(5, false).0 | 1 << 33] {
+        for word in
+            [1, WRAP | 1, 0x4d << 48, u64::MAX, MessageHeader::new(5, false).word() | 1 << 33]
+        {
             assert_eq!(decode(word), Header::Invalid, "{word:#x}");
         }
     }
