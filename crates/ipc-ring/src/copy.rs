@@ -8,7 +8,7 @@
 //! | bytes | x86-64 | elsewhere |
 //! |---|---|---|
 //! | up to 128 | words | words |
-//! | up to 512 | blocks of 64 bytes through SSE registers | words |
+//! | up to 1.5 KiB | blocks of 128 bytes through AVX registers, or SSE ones | words |
 //! | more | `rep movsb`, which the processor turns into whole cache lines | words |
 
 // Copies through raw pointers into mapped memory; inline assembly.
@@ -18,10 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Up to this length, in bytes, words are fastest; see benches/record.
 const BY_WORDS_MAX: usize = 128;
-/// Up to this length, in bytes, blocks are faster than starting `rep movsb`.
-const BY_BLOCKS_MAX: usize = 512;
+/// Up to this length, in bytes, blocks are faster than starting `rep movsb`. Beyond it `rep movsb` wins
+/// where the two cores are far apart, since it takes whole lines without fetching them first.
+const BY_BLOCKS_MAX: usize = 1536;
 /// Bytes of a block.
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;
 
 /// Whether there are the instructions for blocks and `rep movsb`; Miri does not interpret assembly.
 const BY_ASSEMBLY: bool = cfg!(all(target_arch = "x86_64", not(miri)));
@@ -41,7 +42,7 @@ pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
             return unsafe { move_bytes(target, source.as_ptr(), source.len()) };
         }
         if target.addr() % 16 == 8 {
-            // One word first, so that no store of a block straddles two cache lines.
+            // One word first, so that stores of blocks straddle fewer cache lines.
             // SAFETY: in bounds, since the source is longer than a word.
             unsafe { word_at(target, 0) }.store(word_of(source), Ordering::Relaxed); // as below
             offset = 8;
@@ -49,8 +50,10 @@ pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
         // SAFETY: in bounds, since at least `offset` bytes are there.
         let (to, from) = (unsafe { target.add(offset) }, &source[offset..]);
         let bytes = from.len() / BLOCK * BLOCK;
-        // SAFETY: `to` is valid for this many bytes, and no Rust reference overlaps it.
-        unsafe { move_blocks(to, from.as_ptr(), bytes) };
+        if bytes > 0 {
+            // SAFETY: `to` is valid for this many bytes, and no Rust reference overlaps it.
+            unsafe { move_blocks(to, from.as_ptr(), bytes) };
+        }
         offset += bytes;
     }
     while offset + 8 <= source.len() {
@@ -150,7 +153,7 @@ unsafe fn move_bytes(target: *mut u8, source: *const u8, len: usize) {
     }
 }
 
-/// Copies whole blocks, sixteen bytes at a time.
+/// Copies whole blocks through the widest registers that are everywhere worth it.
 ///
 /// # Safety
 ///
@@ -159,30 +162,59 @@ unsafe fn move_bytes(target: *mut u8, source: *const u8, len: usize) {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 unsafe fn move_blocks(target: *mut u8, source: *const u8, len: usize) {
-    // SAFETY: what is written is the caller's word; SSE2 is part of x86-64. The offset runs from
-    // `-len` up to 0, from the ends of both.
-    unsafe {
-        std::arch::asm!(
-            "2:",
-            "movups {a}, [{source} + {offset}]",
-            "movups {b}, [{source} + {offset} + 16]",
-            "movups {c}, [{source} + {offset} + 32]",
-            "movups {d}, [{source} + {offset} + 48]",
-            "movups [{target} + {offset}], {a}",
-            "movups [{target} + {offset} + 16], {b}",
-            "movups [{target} + {offset} + 32], {c}",
-            "movups [{target} + {offset} + 48], {d}",
-            "add {offset}, 64",
-            "jnz 2b",
-            source = in(reg) source.wrapping_add(len),
-            target = in(reg) target.wrapping_add(len),
-            offset = inout(reg) len.wrapping_neg() => _,
-            a = out(xmm_reg) _,
-            b = out(xmm_reg) _,
-            c = out(xmm_reg) _,
-            d = out(xmm_reg) _,
-            options(nostack)
-        );
+    // Offsets run from `-len` up to 0, from the ends of both.
+    let (target, source) = (target.wrapping_add(len), source.wrapping_add(len));
+    if std::arch::is_x86_feature_detected!("avx") {
+        // SAFETY: what is written is the caller's word; the processor and the system have AVX.
+        unsafe {
+            std::arch::asm!(
+                "2:",
+                "vmovups ymm0, [{source} + {offset}]",
+                "vmovups ymm1, [{source} + {offset} + 32]",
+                "vmovups ymm2, [{source} + {offset} + 64]",
+                "vmovups ymm3, [{source} + {offset} + 96]",
+                "vmovups [{target} + {offset}], ymm0",
+                "vmovups [{target} + {offset} + 32], ymm1",
+                "vmovups [{target} + {offset} + 64], ymm2",
+                "vmovups [{target} + {offset} + 96], ymm3",
+                "add {offset}, 128",
+                "jnz 2b",
+                "vzeroupper",
+                source = in(reg) source,
+                target = in(reg) target,
+                offset = inout(reg) len.wrapping_neg() => _,
+                out("ymm0") _,
+                out("ymm1") _,
+                out("ymm2") _,
+                out("ymm3") _,
+                options(nostack)
+            );
+        }
+    } else {
+        // SAFETY: what is written is the caller's word; SSE2 is part of x86-64.
+        unsafe {
+            std::arch::asm!(
+                "2:",
+                "movups {a}, [{source} + {offset}]",
+                "movups {b}, [{source} + {offset} + 16]",
+                "movups {c}, [{source} + {offset} + 32]",
+                "movups {d}, [{source} + {offset} + 48]",
+                "movups [{target} + {offset}], {a}",
+                "movups [{target} + {offset} + 16], {b}",
+                "movups [{target} + {offset} + 32], {c}",
+                "movups [{target} + {offset} + 48], {d}",
+                "add {offset}, 64",
+                "jnz 2b",
+                source = in(reg) source,
+                target = in(reg) target,
+                offset = inout(reg) len.wrapping_neg() => _,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack)
+            );
+        }
     }
 }
 
