@@ -86,6 +86,8 @@
 
 mod between;
 mod conformance;
+#[cfg(feature = "crash")]
+pub mod crash;
 pub mod process;
 mod scope;
 mod transport;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// What this process holds at one moment, as `/proc` tells.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Footprint {
+pub(crate) struct Footprint {
     /// What each open descriptor refers to, sorted.
     descriptors: Vec<String>,
     /// What each shared mapping refers to, sorted.
@@ -18,7 +18,7 @@ pub(super) struct Footprint {
 }
 
 impl Footprint {
-    pub(super) fn of_this_process() -> Self {
+    pub(crate) fn of_this_process() -> Self {
         Self {
             descriptors: descriptors(),
             shared_mappings: shared_mappings(),
@@ -29,7 +29,7 @@ impl Footprint {
 
     /// Asserts that the process holds exactly what it held then.
     #[track_caller]
-    pub(super) fn assert_unchanged(&self) {
+    pub(crate) fn assert_unchanged(&self) {
         let now = Self::of_this_process();
         assert_eq!(&now, self, "process {} holds something else than before", std::process::id());
     }

@@ -2,7 +2,7 @@
 //! file for each theme, and what they are played with (`stage`).
 
 mod death;
-mod footprint;
+pub(crate) mod footprint;
 mod full;
 mod lengths;
 mod message;

@@ -14,12 +14,12 @@ use super::{MAX_DESCRIPTORS, MAX_TEXT_LEN};
 
 /// One end of the channel: a Unix socket of type seqpacket.
 #[derive(Debug)]
-pub(super) struct Channel(OwnedFd);
+pub(crate) struct Channel(OwnedFd);
 
 /// What a message is, as its first byte: so that none is empty, which would look like the end.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Text = b'T',
     Invitation = b'I',
 }
@@ -41,7 +41,7 @@ impl Channel {
     /// # Panics
     ///
     /// If the text or the descriptors are too many.
-    pub(super) fn send(
+    pub(crate) fn send(
         &self,
         kind: Kind,
         text: &str,
@@ -64,7 +64,7 @@ impl Channel {
     }
 
     /// Waits for a message of this kind. The end of the channel is `EPIPE`.
-    pub(super) fn receive(&self, expected: Kind) -> io::Result<(String, Vec<OwnedFd>)> {
+    pub(crate) fn receive(&self, expected: Kind) -> io::Result<(String, Vec<OwnedFd>)> {
         let invalid = |what: String| Err(io::Error::new(io::ErrorKind::InvalidData, what));
         let mut kind = [0];
         let mut text = vec![0; MAX_TEXT_LEN];

@@ -5,7 +5,7 @@
 //! guest's end is its standard input: so it needs no number on the command line, and no descriptor
 //! is ever inheritable in the host, where another thread's child could catch it.
 
-mod channel;
+pub(crate) mod channel;
 mod parked;
 
 use std::ffi::OsStr;
@@ -177,6 +177,12 @@ impl Guest {
     pub fn finish(&mut self) {
         let status = self.wait();
         assert!(status.success(), "guest {} ended badly: {status}", self.pid());
+    }
+
+    /// The channel itself, for who must not panic when the guest is gone.
+    #[cfg(feature = "crash")]
+    pub(crate) fn channel(&self) -> &Channel {
+        &self.channel
     }
 
     /// Whether the host knows already how the guest ended.

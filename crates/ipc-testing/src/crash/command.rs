@@ -1,0 +1,107 @@
+//! The command line of a crash test, and what it prints.
+
+use std::env;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::{Effort, Report, Suite, Unsupported};
+
+const HELP: &str = "\
+Kills a process at every instruction of an operation, and looks at what the other makes of it.
+
+Usage: [OPTIONS] [FILTER]
+
+  FILTER      only scenes with this in their name (operation / state / survivor)
+  --quick     some points of each scene, evenly spread
+  --list      the scenes' names, and no more
+  --verbose   also where each scene takes effect, and what was tried in each function";
+
+/// Points of a scene that `--quick` tries.
+const QUICK_POINTS: usize = 12;
+/// Points of a scene that are tried without optimisation.
+const DEBUG_POINTS: usize = 2;
+
+/// At most this many failures are printed; the rest are counted.
+const MAX_SHOWN: usize = 20;
+
+impl Suite {
+    /// Tries what the command line asks for, prints a table, and fails if anything did not pass.
+    ///
+    /// Where `ptrace(2)` is not permitted it says "skipped", also in the file that the environment
+    /// variable `IPC_TEST_SKIPPED_FILE` names, and fails if `IPC_TEST_COUNTERPARTS` is `require`.
+    pub fn run(&self) -> ExitCode {
+        let mut effort =
+            if cfg!(debug_assertions) { Effort::Sample(DEBUG_POINTS) } else { Effort::Whole };
+        let (mut filter, mut list, mut verbose) = (String::new(), false, false);
+        for argument in env::args().skip(1) {
+            match argument.as_str() {
+                "--quick" if !cfg!(debug_assertions) => effort = Effort::Sample(QUICK_POINTS),
+                "--list" => list = true,
+                "--verbose" => verbose = true,
+                "--help" | "-h" => {
+                    println!("{HELP}");
+                    return ExitCode::SUCCESS;
+                }
+                // Cargo hands its test runner's options to every test.
+                option if option.starts_with('-') => {}
+                _ => filter = argument,
+            }
+        }
+        if list {
+            self.scenes.iter().for_each(|scene| println!("{}: crash", scene.name()));
+            return ExitCode::SUCCESS;
+        }
+        match self.explore(|scene| scene.name().contains(&filter), effort) {
+            Ok(report) => {
+                print(&report, verbose);
+                if cfg!(debug_assertions) {
+                    println!("built without optimisation: {DEBUG_POINTS} points of each scene");
+                }
+                ExitCode::from(u8::from(report.failures().count() > 0))
+            }
+            Err(why) => skip(&why),
+        }
+    }
+}
+
+fn print(report: &Report, verbose: bool) {
+    println!("{report}");
+    for scene in report.scenes.iter().filter(|_| verbose) {
+        let name = format!("{} / {} / {}", scene.operation, scene.state, scene.survivor_is);
+        let effect = scene.takes_effect_at.as_deref().unwrap_or("no single place");
+        let repeats = if scene.repeats_itself { "" } else { "; recordings differ" };
+        println!("{name}: {} points; takes effect: {effect}{repeats}", scene.points);
+    }
+    for function in report.functions.iter().filter(|_| verbose) {
+        let (kills, stops) = (function.kills_survived, function.stops_survived);
+        println!("{}: {kills} kills, {stops} stops survived", function.name);
+    }
+    for failure in report.failures().take(MAX_SHOWN) {
+        println!("FAILED {failure}");
+    }
+    let more = report.failures().count().saturating_sub(MAX_SHOWN);
+    if more > 0 {
+        println!("FAILED and {more} more");
+    }
+}
+
+/// The way of all tests that need something which a machine may lack.
+fn skip(why: &Unsupported) -> ExitCode {
+    let program = env::args().next().unwrap_or_default();
+    let test = program.rsplit('/').next().unwrap_or_default();
+    let line = format!("{test}: {why}");
+    eprintln!("skipped: {line}");
+    if env::var("IPC_TEST_COUNTERPARTS").as_deref() == Ok("require") {
+        return ExitCode::FAILURE;
+    }
+    if let Some(path) = env::var_os("IPC_TEST_SKIPPED_FILE") {
+        let file = OpenOptions::new().append(true).open(path);
+        let written = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+        if let Err(error) = written {
+            eprintln!("IPC_TEST_SKIPPED_FILE: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
