@@ -15,6 +15,7 @@ use crate::machine;
 use crate::matrix::{Extent, Plan};
 use crate::measure::pattern;
 use crate::mechanisms::Mechanism;
+use crate::properties;
 use crate::report::{summary, table};
 use crate::runner::Runner;
 use crate::session::{SessionSpec, guest, host};
@@ -58,6 +59,10 @@ struct Arguments {
     /// List the mechanisms and their ways of waiting, and measure nothing.
     #[arg(long)]
     list: bool,
+
+    /// Print what the links are like, as the README's table, and measure nothing.
+    #[arg(long)]
+    properties: bool,
 
     #[command(subcommand)]
     part: Option<Part>,
@@ -108,6 +113,10 @@ fn bench(arguments: &Arguments, mechanisms: &[Mechanism]) -> anyhow::Result<()> 
     let wanted = |name: &str| {
         arguments.only.is_empty() || arguments.only.iter().any(|part| name.contains(part.as_str()))
     };
+    if arguments.properties {
+        print!("{}", properties::table(mechanisms)?);
+        return Ok(());
+    }
     if arguments.list {
         for mechanism in mechanisms.iter().filter(|m| !m.limit && wanted(m.name)) {
             let waits: Vec<_> = mechanism.waits.iter().map(|wait| wait.name()).collect();

@@ -26,6 +26,7 @@ pub mod matrix;
 pub mod measure;
 pub mod mechanisms;
 mod progress;
+pub mod properties;
 pub mod report;
 pub mod runner;
 pub mod session;

@@ -4,7 +4,7 @@
 use std::io;
 
 use anyhow::Context;
-use ipc_core::WaitStrategy;
+use ipc_core::{LinkProperties, OpenError, WaitStrategy};
 
 use crate::limits::plain_ring::PlainRing;
 use crate::session::Wait;
@@ -27,13 +27,16 @@ impl Setting {
         (4 * (self.size_bytes + 64)).next_power_of_two().max(256 * 1024)
     }
 
+    /// For a link that only tells what it is like.
+    pub fn for_properties() -> Self {
+        Self { wait: Wait::Adaptive, size_bytes: 1024 }
+    }
+
     /// How an endpoint in shared memory shall wait.
     pub fn strategy(&self) -> WaitStrategy {
         match self.wait {
             Wait::Spin => WaitStrategy::Spin,
-            // Not `WaitStrategy::adaptive()`: a process that is pinned to one processor sees only
-            // that one, and would not look at all.
-            Wait::Adaptive => WaitStrategy::Adaptive { spins: 2_000 },
+            Wait::Adaptive => WaitStrategy::adaptive(),
             Wait::Park | Wait::Block => WaitStrategy::Park,
         }
     }
@@ -50,6 +53,8 @@ pub struct Mechanism {
     pub limit: bool,
     /// The ways of waiting that it has.
     pub waits: &'static [Wait],
+    /// What its links are like, asked of a live one.
+    pub properties: fn() -> Result<LinkProperties, OpenError>,
     /// Called in each process before anything else.
     pub prepare: Option<fn() -> io::Result<()>>,
     /// Measures it, in the host.
@@ -90,6 +95,10 @@ macro_rules! kernel_mechanism {
             peer: false,
             limit: false,
             waits: &[$crate::session::Wait::Spin, $crate::session::Wait::Block],
+            properties: || {
+                let setting = $crate::mechanisms::Setting::for_properties();
+                $crate::properties::of_link(&$crate::properties::make(setting, $transport))
+            },
             prepare: None,
             host: |session| match session.wait() {
                 $crate::session::Wait::Spin => {
@@ -116,6 +125,10 @@ macro_rules! memory_mechanism {
             peer: false,
             limit: false,
             waits: &$waits,
+            properties: || {
+                let setting = $crate::mechanisms::Setting::for_properties();
+                $crate::properties::of_link(&$crate::properties::make(setting, $transport))
+            },
             prepare: None,
             host: |session| session.measure::<_, $crate::measure::style::Waiting>($transport),
             guest: |session| session.serve::<_, $crate::measure::style::Waiting>($transport),

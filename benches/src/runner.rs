@@ -177,7 +177,7 @@ fn run_session(
         let text = read_all(&mut errors).unwrap_or_default();
         let text = text.trim();
         if status.signal() == Some(Signal::ALARM.as_raw()) {
-            format!("took too long, and was ended {text}")
+            format!("took too long, and was ended (is the machine busy?) {text}")
         } else if text.is_empty() {
             format!("ended with {status}")
         } else {
