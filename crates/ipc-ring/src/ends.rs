@@ -12,13 +12,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use ipc_core::zero_copy::{BorrowReceiver, Loan, LoanSender};
 use ipc_core::{
     Armed, Boundaries, Buffering, Capacity, Carrier, Count, Deadline, DeathNotice, Direction,
-    Establishment, Interest, Lifetime, LinkProperties, MessageLength, Naming, Order, Received,
-    Receiver, RecvError, SendError, Sender, SenderIdentity, WaitSource, WhenFull,
+    Establishment, Interest, Lifetime, LinkProperties, Liveness, MessageLength, Naming, Order,
+    OsError, ProcessPeer, Received, Receiver, RecvError, SendError, Sender, SenderIdentity,
+    WaitSource, WhenFull,
 };
 
 use crate::bell::PipeBell;
 use crate::endpoint::receiving::Receiving;
 use crate::endpoint::sending::Sending;
+use crate::link::peer;
 use crate::mapped::Mapped;
 use crate::protocol::consumer::Message;
 use crate::protocol::longest_message;
@@ -26,10 +28,16 @@ use crate::protocol::memory::Memory;
 use crate::protocol::producer::Claim;
 
 /// The sending end of a ring.
-pub struct RingSender(Sending<Mapped, PipeBell>);
+pub struct RingSender {
+    sending: Sending<Mapped, PipeBell>,
+    peer: ProcessPeer,
+}
 
 /// The receiving end of a ring.
-pub struct RingReceiver(Receiving<Mapped, PipeBell>);
+pub struct RingReceiver {
+    receiving: Receiving<Mapped, PipeBell>,
+    peer: ProcessPeer,
+}
 
 fn properties(capacity: u64, waitable: bool) -> LinkProperties {
     LinkProperties {
@@ -59,8 +67,27 @@ fn properties(capacity: u64, waitable: bool) -> LinkProperties {
 }
 
 impl RingSender {
-    pub(crate) fn new(sending: Sending<Mapped, PipeBell>) -> Self {
-        Self(sending)
+    pub(crate) fn new(sending: Sending<Mapped, PipeBell>, peer: ProcessPeer) -> Self {
+        Self { sending, peer }
+    }
+
+    /// The process at the other end. See [`Link::peer`](crate::Link::peer).
+    pub fn peer(&self) -> ProcessPeer {
+        self.peer
+    }
+
+    /// A watch on the process at the other end, made on demand: it is one more descriptor. Sends report
+    /// its death without.
+    ///
+    /// It is a pidfd, which becomes readable when the process exits, whoever else holds its end of the
+    /// link. Where the peer has no process id here (another PID namespace), it watches that end itself,
+    /// which a child that the peer has forked without `exec` keeps open.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` if the process is gone already; those of `pidfd_open(2)` and `fcntl(2)`.
+    pub fn peer_liveness(&self) -> Result<Liveness, OsError> {
+        peer::liveness(self.peer, &self.sending.bell)
     }
 
     /// Sends as many of `messages` as there is room for, and makes them visible to the receiver
@@ -76,42 +103,42 @@ impl RingSender {
         messages: &[&[u8]],
         deadline: Deadline,
     ) -> Result<usize, SendError> {
-        self.0.send_batch(messages, deadline)
+        self.sending.send_batch(messages, deadline)
     }
 }
 
 impl Sender for RingSender {
     #[inline]
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
-        self.0.send(message, deadline)
+        self.sending.send(message, deadline)
     }
 
     fn properties(&self) -> LinkProperties {
-        properties(self.0.memory().capacity(), self.0.receiver_may_sleep())
+        properties(self.sending.memory().capacity(), self.sending.receiver_may_sleep())
     }
 
     fn send_synchronous(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
-        self.0.send_synchronous(message, deadline)
+        self.sending.send_synchronous(message, deadline)
     }
 
     /// `None` where the receiver never sleeps: such links are for spinning.
     fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
-        if self.0.receiver_may_sleep() { Some(self) } else { None }
+        if self.sending.receiver_may_sleep() { Some(self) } else { None }
     }
 }
 
 impl WaitSource for RingSender {
     fn descriptor(&self) -> (BorrowedFd<'_>, Interest) {
-        (self.0.bell.as_fd(), Interest::Readable)
+        (self.sending.bell.as_fd(), Interest::Readable)
     }
 
     /// Ready means room for a message of any length.
     fn arm(&mut self) -> io::Result<Armed> {
-        Ok(if self.0.arm() { Armed::Ready } else { Armed::Waiting })
+        Ok(if self.sending.arm() { Armed::Ready } else { Armed::Waiting })
     }
 
     fn disarm(&mut self) {
-        self.0.disarm();
+        self.sending.disarm();
     }
 }
 
@@ -119,8 +146,8 @@ impl LoanSender for RingSender {
     type Loan<'a> = RingLoan<'a>;
 
     fn loan(&mut self, len: usize, deadline: Deadline) -> Result<RingLoan<'_>, SendError> {
-        let claim = self.0.claim(len, deadline)?;
-        Ok(RingLoan { sending: &mut self.0, claim, len })
+        let claim = self.sending.claim(len, deadline)?;
+        Ok(RingLoan { sending: &mut self.sending, claim, len })
     }
 }
 
@@ -131,37 +158,51 @@ impl Receiver for RingReceiver {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        self.0.recv(buffer, deadline)
+        self.receiving.recv(buffer, deadline)
     }
 
     fn properties(&self) -> LinkProperties {
-        properties(self.0.memory().capacity(), self.0.may_sleep())
+        properties(self.receiving.memory().capacity(), self.receiving.may_sleep())
     }
 
     /// `None` for a receiver with [`WaitStrategy::Spin`](ipc_core::WaitStrategy::Spin): it told the
     /// sender at the handshake that it never sleeps.
     fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
-        if self.0.may_sleep() { Some(self) } else { None }
+        if self.receiving.may_sleep() { Some(self) } else { None }
     }
 }
 
 impl RingReceiver {
-    pub(crate) fn new(receiving: Receiving<Mapped, PipeBell>) -> Self {
-        Self(receiving)
+    pub(crate) fn new(receiving: Receiving<Mapped, PipeBell>, peer: ProcessPeer) -> Self {
+        Self { receiving, peer }
+    }
+
+    /// The process at the other end. See [`Link::peer`](crate::Link::peer).
+    pub fn peer(&self) -> ProcessPeer {
+        self.peer
+    }
+
+    /// A watch on the process at the other end. See [`RingSender::peer_liveness`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn peer_liveness(&self) -> Result<Liveness, OsError> {
+        peer::liveness(self.peer, &self.receiving.bell)
     }
 }
 
 impl WaitSource for RingReceiver {
     fn descriptor(&self) -> (BorrowedFd<'_>, Interest) {
-        (self.0.bell.as_fd(), Interest::Readable)
+        (self.receiving.bell.as_fd(), Interest::Readable)
     }
 
     fn arm(&mut self) -> io::Result<Armed> {
-        Ok(if self.0.arm() { Armed::Ready } else { Armed::Waiting })
+        Ok(if self.receiving.arm() { Armed::Ready } else { Armed::Waiting })
     }
 
     fn disarm(&mut self) {
-        self.0.disarm();
+        self.receiving.disarm();
     }
 }
 
@@ -169,8 +210,8 @@ impl BorrowReceiver for RingReceiver {
     type Message<'a> = RingMessage<'a>;
 
     unsafe fn borrow(&mut self, deadline: Deadline) -> Result<RingMessage<'_>, RecvError> {
-        let message = self.0.next(deadline)?;
-        Ok(RingMessage { receiving: &mut self.0, message })
+        let message = self.receiving.next(deadline)?;
+        Ok(RingMessage { receiving: &mut self.receiving, message })
     }
 }
 
@@ -236,7 +277,9 @@ impl Drop for RingMessage<'_> {
 
 impl fmt::Debug for RingSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingSender").field("longest", &self.0.longest()).finish_non_exhaustive()
+        f.debug_struct("RingSender")
+            .field("longest", &self.sending.longest())
+            .finish_non_exhaustive()
     }
 }
 

@@ -78,6 +78,8 @@ pub mod testing;
 #[cfg(not(ipc_loom))]
 pub use ends::{RingLoan, RingMessage, RingReceiver, RingSender};
 #[cfg(not(ipc_loom))]
-pub use link::{Link, Options};
+pub use ipc_core::handover::ChildEnd;
 #[cfg(not(ipc_loom))]
-pub use rendezvous::{Listener, connect, connect_at, listen, listen_at};
+pub use link::{Link, Options, PairEnd, PeerUser, pair};
+#[cfg(not(ipc_loom))]
+pub use rendezvous::{Address, ListenOptions, Listener, connect, listen};

@@ -1,9 +1,5 @@
-//! How two processes that know one name come by a link: one listens, the other connects.
-//!
-//! A name is a socket in the user's own directory, `$XDG_RUNTIME_DIR/ipc-ring` or, where there is no
-//! such variable, `/tmp/ipc-ring-<uid>`. The directory must belong to the user and be closed to others,
-//! or it is refused. A name whose listener died is taken over by the next one; a live listener never
-//! loses its name.
+//! How two processes that know one address come by a link: one listens, the other connects. Leaves out
+//! how sockets take their paths, and leave them to the next: see `ipc_socket`'s `unix/path.rs`.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -12,65 +8,201 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ipc_core::{Deadline, Name, OpenError, OpenErrorKind, Resource, poll};
-use ipc_socket::{UnixAddress, UnixSeqpacketConnection, UnixSeqpacketListener};
+use ipc_socket::{UnixAddress, UnixOptions, UnixSeqpacketConnection, UnixSeqpacketListener};
 use rustix::event::{PollFd, PollFlags};
 
-use crate::{Link, Options};
+use crate::link::Handshake;
+use crate::{Link, Options, PeerUser};
 
 /// How many clients may have connected without having said hello. One more, and the one that has
 /// been silent for longest is turned away.
 const MAX_SILENT_CLIENTS: usize = 64;
 
-/// Listens under `name` for processes of the same user that [`connect`].
+/// Where a listener is found.
+///
+/// A `&Name` or a `&Path` is one, too: `listen(&name)`.
+///
+/// ```
+/// use ipc_core::Name;
+/// use ipc_ring::Address;
+///
+/// let name = Name::new("orders")?;
+/// assert_eq!(Address::path("/run/shop/orders").to_string(), "/run/shop/orders");
+/// assert!(Address::abstract_name(name).to_string().ends_with("/orders"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address(Place);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Name(Name),
+    Path(PathBuf),
+    Abstract(Name),
+}
+
+impl Address {
+    /// A name among the processes of one user: a socket in `$XDG_RUNTIME_DIR/ipc-ring` or, where there
+    /// is no such variable, `/tmp/ipc-ring-<uid>`. The directory must belong to the user and be closed to
+    /// others, or it is refused. It is the default.
+    pub const fn name(name: Name) -> Self {
+        Self(Place::Name(name))
+    }
+
+    /// A socket at a path, for whom the permissions of its file and of the directories above let in. See
+    /// [`ListenOptions::mode`] and [`Options::peer_user`].
+    pub fn path(path: impl Into<PathBuf>) -> Self {
+        Self(Place::Path(path.into()))
+    }
+
+    /// A name without a file (`unix(7)`, "abstract"), among the processes of one user and one network
+    /// namespace. It is gone with its listener, however that ends.
+    ///
+    /// Nothing keeps another user from taking the name first, or from connecting: so each side checks by
+    /// the kernel's word that the other is of its own user, unless [`Options::peer_user`] says otherwise.
+    pub const fn abstract_name(name: Name) -> Self {
+        Self(Place::Abstract(name))
+    }
+
+    /// The socket of it.
+    fn to_unix(&self) -> Result<UnixAddress, OpenError> {
+        match &self.0 {
+            Place::Name(name) => Ok(UnixAddress::path(user_directory()?.join(name.as_str()))),
+            Place::Path(path) => Ok(UnixAddress::path(path)),
+            Place::Abstract(name) => Ok(UnixAddress::abstract_name(in_user_space(name))),
+        }
+    }
+
+    /// Of which user the other side must be if the options do not say.
+    const fn usual_user(&self) -> PeerUser {
+        match self.0 {
+            Place::Name(_) | Place::Path(_) => PeerUser::Any, // the file system has let it in
+            Place::Abstract(_) => PeerUser::Same,
+        }
+    }
+}
+
+/// An abstract name that users do not take from each other by accident.
+fn in_user_space(name: &Name) -> String {
+    format!("ipc-ring/{}/{name}", rustix::process::geteuid().as_raw())
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Place::Name(name) => name.fmt(f),
+            Place::Path(path) => path.display().fmt(f),
+            Place::Abstract(name) => write!(f, "@{}", in_user_space(name)),
+        }
+    }
+}
+
+impl From<&Name> for Address {
+    fn from(name: &Name) -> Self {
+        Self::name(name.clone())
+    }
+}
+
+impl From<&Path> for Address {
+    fn from(path: &Path) -> Self {
+        Self::path(path)
+    }
+}
+
+impl From<&Self> for Address {
+    fn from(address: &Self) -> Self {
+        address.clone()
+    }
+}
+
+/// Listens for processes that [`connect`], with the default [`ListenOptions`]. A name or path whose
+/// listener died is taken over; a live listener never loses its own.
 ///
 /// # Errors
 ///
-/// [`OpenErrorKind::InUse`] while somebody alive listens under that name;
+/// [`OpenErrorKind::InUse`] while somebody alive listens there;
 /// [`OpenErrorKind::PermissionDenied`] if the user's directory belongs to somebody else or is open to
 /// others; those of the system calls.
-pub fn listen(name: &Name) -> Result<Listener, OpenError> {
-    listen_at(&user_directory()?.join(name.as_str()))
+pub fn listen(address: impl Into<Address>) -> Result<Listener, OpenError> {
+    ListenOptions::new().listen(address)
 }
 
-/// Listens at a path, for whom its directory's permissions let in.
-///
-/// # Errors
-///
-/// [`OpenErrorKind::InUse`] while somebody alive listens at that path; those of the system calls.
-pub fn listen_at(path: &Path) -> Result<Listener, OpenError> {
-    let listener = UnixSeqpacketListener::bind(UnixAddress::path(path))?;
-    let resource = Resource::named("ring listener", path.display());
-    Ok(Listener { listener, silent: Vec::new(), resource })
+/// Options of a listener. What it brings to each link is said when it accepts: see [`Options`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    mode: u32,
 }
 
-/// Makes a link with the process that listens under `name`, waiting until `deadline` for it to
+impl ListenOptions {
+    /// A file of mode 0600.
+    pub const fn new() -> Self {
+        Self { mode: 0o600 }
+    }
+
+    /// Permission bits of the socket's file, whatever the umask says. To connect takes the right to
+    /// write. Nothing to an abstract name.
+    #[must_use]
+    pub const fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// See [`listen`].
+    ///
+    /// # Errors
+    ///
+    /// As there; [`OpenErrorKind::InvalidOption`] for a mode above 0777.
+    pub fn listen(&self, address: impl Into<Address>) -> Result<Listener, OpenError> {
+        let address = address.into();
+        let listener = UnixOptions::new().mode(self.mode).listen_seqpacket(address.to_unix()?)?;
+        let resource = Resource::named("ring listener", &address);
+        Ok(Listener { listener, silent: Vec::new(), usual_user: address.usual_user(), resource })
+    }
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Makes a link with the process that listens at an address, waiting until `deadline` for it to
 /// accept.
 ///
 /// # Errors
 ///
-/// [`OpenErrorKind::NotFound`] if nobody ever listened under that name since the system started,
-/// [`OpenErrorKind::Refused`] if who did is gone; those of [`Link::over`].
-pub fn connect(name: &Name, options: &Options, deadline: Deadline) -> Result<Link, OpenError> {
-    connect_at(&user_directory()?.join(name.as_str()), options, deadline)
+/// [`OpenErrorKind::NotFound`] if there is no such name or path, [`OpenErrorKind::Refused`] if who
+/// listened there is gone; [`OpenErrorKind::TimedOut`]; those of [`Link::over`].
+pub fn connect(
+    address: impl Into<Address>,
+    options: &Options,
+    deadline: Deadline,
+) -> Result<Link, OpenError> {
+    let address = address.into();
+    let connection = UnixSeqpacketConnection::connect(address.to_unix()?, deadline)?;
+    let (socket, usual_user) = (connection.receiver.as_fd(), address.usual_user());
+    let resource = &Resource::named("ring", &address);
+    Handshake { socket, usual_user, resource }.offer(options, deadline)
 }
 
-/// Makes a link with the process that listens at a path. See [`connect`].
-///
-/// # Errors
-///
-/// Those of [`connect`].
-pub fn connect_at(path: &Path, options: &Options, deadline: Deadline) -> Result<Link, OpenError> {
-    let connection = UnixSeqpacketConnection::connect(UnixAddress::path(path), deadline)?;
-    Link::over(connection.receiver.as_fd(), options, deadline)
-}
-
-/// Makes links with those who [`connect`] to its name. Dropping it removes the name.
+/// Makes links with those who [`connect`] to its address. Dropping it removes its file.
 #[derive(Debug)]
 pub struct Listener {
     listener: UnixSeqpacketListener,
     /// Connected, and not yet said hello; who has waited for longest is first.
     silent: Vec<UnixSeqpacketConnection>,
+    usual_user: PeerUser,
     resource: Resource,
+}
+
+/// What a listener met.
+enum Event {
+    /// This silent client has said something, or gone.
+    Client(UnixSeqpacketConnection),
+    /// A client has connected; or had, and went again.
+    Connection,
+    /// The deadline has passed.
+    Silence,
 }
 
 impl Listener {
@@ -82,44 +214,56 @@ impl Listener {
     /// [`OpenErrorKind::TimedOut`], also under [`Deadline::Now`]. Those of [`Link::over`] when a
     /// client broke the handshake: it is turned away, and the next call serves the others.
     pub fn accept(&mut self, options: &Options, deadline: Deadline) -> Result<Link, OpenError> {
-        loop {
-            let ready = self.poll(deadline)?;
-            let Some(index) = ready else { continue };
-            let client = self.silent.remove(index);
-            // It has said hello, in one packet, and there is room for our answer: none of this waits.
-            match Link::over(client.receiver.as_fd(), options, Deadline::Now) {
-                Err(error) if matches!(error.kind(), OpenErrorKind::PeerGone) => {} // thought better
-                other => return other,
+        // What is there is served even when the deadline has passed, but not without end.
+        let mut overtime = 0..=2 * MAX_SILENT_CLIENTS;
+        while !deadline.has_passed() || overtime.next().is_some() {
+            match self.wait(deadline)? {
+                Event::Connection => {}
+                Event::Silence => break,
+                Event::Client(client) => match self.greet(&client, options) {
+                    // It thought better of it.
+                    Err(error) if matches!(error.kind(), OpenErrorKind::PeerGone) => {}
+                    other => return other,
+                },
             }
         }
+        Err(OpenError::new("accept", &self.resource, OpenErrorKind::TimedOut))
     }
 
-    /// Waits for a connection, which it takes, or for a hello, of which it tells the index.
-    fn poll(&mut self, deadline: Deadline) -> Result<Option<usize>, OpenError> {
+    /// Makes a link with a client that has said hello in one packet, and whose socket has room for our
+    /// answer: none of this waits.
+    fn greet(
+        &self,
+        client: &UnixSeqpacketConnection,
+        options: &Options,
+    ) -> Result<Link, OpenError> {
+        let (socket, resource) = (client.receiver.as_fd(), &self.resource);
+        Handshake { socket, usual_user: self.usual_user, resource }.answer(options, Deadline::Now)
+    }
+
+    /// Waits for a client's word, or for a connection, which it takes.
+    fn wait(&mut self, deadline: Deadline) -> Result<Event, OpenError> {
         let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
         let clients = self.silent.iter().map(|client| client.receiver.as_fd());
         fds.extend(clients.map(|client| PollFd::from_borrowed_fd(client, PollFlags::IN)));
-        let ready = poll::poll_until(&mut fds, deadline);
-        let ready = ready.map_err(|e| OpenError::from_os("poll", &self.resource, e))?;
+        let ready = poll::poll_until(&mut fds, deadline)
+            .map_err(|e| OpenError::from_os("poll", &self.resource, e))?;
         if ready == 0 {
-            return Err(OpenError::new("accept", &self.resource, OpenErrorKind::TimedOut));
+            return Ok(Event::Silence);
         }
-        let hello = fds[1..].iter().position(|fd| !fd.revents().is_empty());
-        if !fds[0].revents().is_empty() {
-            match self.listener.accept(Deadline::Now) {
-                Ok(client) => {
-                    self.silent.push(client);
-                    if self.silent.len() > MAX_SILENT_CLIENTS {
-                        self.silent.remove(0);
-                        return Ok(None); // indices have moved
-                    }
-                }
-                // It went away again.
-                Err(error) if matches!(error.kind(), OpenErrorKind::TimedOut) => {}
-                Err(error) => return Err(error),
-            }
+        if let Some(index) = fds[1..].iter().position(|fd| !fd.revents().is_empty()) {
+            return Ok(Event::Client(self.silent.remove(index)));
         }
-        Ok(hello)
+        match self.listener.accept(Deadline::Now) {
+            Ok(client) => self.silent.push(client),
+            // It went away again.
+            Err(error) if matches!(error.kind(), OpenErrorKind::TimedOut) => {}
+            Err(error) => return Err(error),
+        }
+        if self.silent.len() > MAX_SILENT_CLIENTS {
+            self.silent.remove(0);
+        }
+        Ok(Event::Connection)
     }
 }
 
@@ -133,8 +277,8 @@ impl AsFd for Listener {
 /// The user's own directory for names, made if it is not there.
 fn user_directory() -> Result<PathBuf, OpenError> {
     let user = rustix::process::geteuid().as_raw();
-    let path = match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(directory) if !directory.is_empty() => Path::new(&directory).join("ipc-ring"),
+    let path = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+        Some(directory) if directory.is_absolute() => directory.join("ipc-ring"),
         _ => PathBuf::from(format!("/tmp/ipc-ring-{user}")),
     };
     let resource = Resource::named("directory", path.display());

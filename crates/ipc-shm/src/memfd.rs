@@ -118,6 +118,16 @@ impl Memfd {
             move |error: Errno| OpenError::from_os(operation, &resource, error)
         };
 
+        // The seals first: no file system is asked for them, which might be the peer's own (FUSE) and
+        // never answer.
+        let seals = match rustix::fs::fcntl_get_seals(&file) {
+            Err(Errno::INVAL) => SealFlags::empty(), // nothing that could be sealed
+            other => other.map_err(os("fcntl(F_GET_SEALS)"))?,
+        };
+        if !seals.contains(required.0) {
+            let (expected, found) = (required.0.bits(), seals.bits());
+            return Err(mismatch("set of seals", expected.into(), found.into()));
+        }
         let stat = rustix::fs::fstat(&file).map_err(os("fstat"))?;
         if !FileType::from_raw_mode(stat.st_mode).is_file() {
             let (expected, found) = (u64::from(FileType::RegularFile.as_raw_mode()), stat.st_mode);
@@ -126,11 +136,6 @@ impl Memfd {
         let kind = rustix::fs::fstatfs(&file).map_err(os("fstatfs"))?.f_type as u64;
         if kind != TMPFS_MAGIC {
             return Err(mismatch("file system", TMPFS_MAGIC, kind));
-        }
-        let seals = rustix::fs::fcntl_get_seals(&file).map_err(os("fcntl(F_GET_SEALS)"))?;
-        if !seals.contains(required.0) {
-            let (expected, found) = (required.0.bits(), seals.bits());
-            return Err(mismatch("set of seals", expected.into(), found.into()));
         }
         // Only now, when the seals hold it still.
         let size = rustix::fs::fstat(&file).map_err(os("fstat"))?.st_size;

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use ipc_core::sync::Ordering;
 
+use crate::layout::{CAPACITY_OFFSET, memory_len};
+use crate::link::Hello;
 use crate::protocol::consumer::Consumer;
 use crate::protocol::heap::Heap;
 use crate::protocol::longest_message;
@@ -203,14 +205,26 @@ pub fn hostile_peer(script: &[u8]) {
 }
 
 /// Reads any bytes as the other side's hello.
+///
+/// # Panics
+///
+/// If a hello passes that no ring could follow from, or that its sender could not have meant.
 pub fn hello(bytes: &[u8]) {
-    use crate::link::Hello;
     let mut hello = [0; Hello::BYTES];
     let len = bytes.len().min(hello.len());
     hello[..len].copy_from_slice(&bytes[..len]);
-    // Whatever it says, a capacity that passes can be mapped.
-    if let Ok((capacity, _)) = Hello::check(&hello) {
-        assert!(capacity == 0 || capacity.is_power_of_two());
-        assert!(crate::layout::memory_len(capacity) > capacity);
-    }
+    // As they are, hardly any bytes pass the first fields; with those of an honest hello, some do.
+    check_hello(&hello);
+    let honest = Hello { capacity: 0, receiver_may_sleep: false }.to_bytes();
+    hello[..CAPACITY_OFFSET].copy_from_slice(&honest[..CAPACITY_OFFSET]);
+    check_hello(&hello);
+}
+
+fn check_hello(bytes: &[u8; Hello::BYTES]) {
+    let Ok(hello) = Hello::from_bytes(bytes) else { return };
+    let capacity = hello.capacity;
+    assert!(capacity == 0 || capacity.is_power_of_two());
+    // It can be mapped, and positions in it are told apart.
+    assert!(capacity <= 1 << 32 && memory_len(capacity) > capacity);
+    assert_eq!(hello.to_bytes(), *bytes, "nothing was read over");
 }

@@ -1,0 +1,104 @@
+//! What one side brings to a link. Leaves out what it makes of it: see `side.rs`.
+
+use ipc_core::WaitStrategy;
+use ipc_shm::Backing;
+
+use super::PeerUser;
+use crate::layout;
+
+/// What one side brings to a link: its ring, how its endpoints wait, and whom it lets in.
+///
+/// ```
+/// use ipc_core::WaitStrategy;
+/// use ipc_ring::Options;
+///
+/// let options = Options::new().capacity_bytes(1 << 20).wait_strategy(WaitStrategy::Park);
+/// assert_eq!(options.longest_message(), (1 << 18) - 16);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub(super) capacity_bytes: usize,
+    pub(super) strategy: WaitStrategy,
+    pub(super) backing: Backing,
+    /// `None` is what is usual for how the link is made.
+    peer_user: Option<PeerUser>,
+}
+
+impl Options {
+    /// The capacity of a ring unless another is asked for, in bytes.
+    pub const DEFAULT_CAPACITY_BYTES: usize = 1 << 20;
+
+    /// A ring of [`DEFAULT_CAPACITY_BYTES`](Self::DEFAULT_CAPACITY_BYTES), backed as it is used, and
+    /// adaptive waiting.
+    pub const fn new() -> Self {
+        Self {
+            capacity_bytes: Self::DEFAULT_CAPACITY_BYTES,
+            strategy: WaitStrategy::adaptive(),
+            backing: Backing::Lazy,
+            peer_user: None,
+        }
+    }
+
+    /// The capacity of the ring that this side sends on: a power of two from 4 KiB to 4 GiB. The
+    /// longest message is a quarter of it, less 16 bytes.
+    #[must_use]
+    pub const fn capacity_bytes(mut self, capacity_bytes: usize) -> Self {
+        self.capacity_bytes = capacity_bytes;
+        self
+    }
+
+    /// This side only receives: it brings no ring.
+    #[must_use]
+    pub const fn receive_only(mut self) -> Self {
+        self.capacity_bytes = 0;
+        self
+    }
+
+    /// How this side's endpoints wait.
+    #[must_use]
+    pub const fn wait_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Whether the memory of the ring is taken now or as it is first used.
+    #[must_use]
+    pub const fn backing(mut self, backing: Backing) -> Self {
+        self.backing = backing;
+        self
+    }
+
+    /// Of which user the other side must be. By default any, except at an abstract name, which guards
+    /// nothing: there [`PeerUser::Same`].
+    #[must_use]
+    pub const fn peer_user(mut self, user: PeerUser) -> Self {
+        self.peer_user = Some(user);
+        self
+    }
+
+    /// The longest message that this side can send, in bytes; 0 if it only receives.
+    pub const fn longest_message(&self) -> usize {
+        if self.capacity_bytes == 0 {
+            0
+        } else {
+            crate::protocol::longest_message(self.capacity_bytes as u64)
+        }
+    }
+
+    /// Of which user the other side must be, if the options leave it to the caller.
+    pub(crate) fn peer_user_or(&self, usual: PeerUser) -> PeerUser {
+        self.peer_user.unwrap_or(usual)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether a ring may have this many bytes; none means no ring.
+pub(super) fn is_capacity(bytes: usize) -> bool {
+    let bounds = layout::MIN_CAPACITY..=layout::MAX_CAPACITY;
+    bytes == 0 || (bytes.is_power_of_two() && bounds.contains(&bytes))
+}
