@@ -85,7 +85,7 @@ impl RingSender {
     ///
     /// # Errors
     ///
-    /// `ESRCH` if the process is gone already; those of `pidfd_open(2)` and `fcntl(2)`.
+    /// `ESRCH` if the process is gone already, or has closed its end; those of `pidfd_open(2)` and `fcntl(2)`.
     pub fn peer_liveness(&self) -> Result<Liveness, OsError> {
         peer::liveness(self.peer, &self.sending.bell)
     }
