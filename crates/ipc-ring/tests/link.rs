@@ -237,7 +237,11 @@ fn a_peer_of_another_pid_namespace_has_no_process_id_and_is_watched_by_its_end()
     if is_child() {
         let mut link = Link::inherited("LINK", &Options::new(), Deadline::Never).expect("a link");
         assert_eq!(link.peer().pid, None, "our parent has no number here");
+        let receiver = link.receiver.as_ref().expect("a ring");
+        let liveness = receiver.peer_liveness().expect("a watch on its end");
+        assert!(liveness.is_alive().expect("polls"));
         answer(&mut link);
+        assert!(liveness.wait_gone(Deadline::Never).expect("polls"));
         return;
     }
     let kinds = ["--pid", "--fork", "--kill-child"];
