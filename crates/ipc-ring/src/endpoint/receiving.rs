@@ -74,7 +74,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
         if self.poisoned.is_none() {
             if let Some(message) = self.consumer.peek_fast() {
-                self.pace.streak = self.pace.streak.wrapping_add(1);
+                self.pace.saw(message.len());
                 return Ok(message);
             }
         }

@@ -108,9 +108,9 @@ impl<M: Memory> Consumer<M> {
         self.head = self.head.wrapping_add(record_bytes(message.len()));
         let unpublished = self.head.wrapping_sub(self.published);
         // A sender waits only while more than half of the ring is taken (see `longest_message`), of
-        // which less than a quarter is what we owe: so there are always messages left to read, whose
+        // which at most an eighth is what we owe: so there are always messages left to read, whose
         // release will tell it. Until then its line stays with the core that writes it.
-        if unpublished <= self.mask >> 2 && !message.header.is_urgent() {
+        if unpublished <= self.mask >> 3 && !message.header.is_urgent() {
             return false;
         }
         self.publish()

@@ -16,8 +16,8 @@
 //! commits the record in front of it, so that bytes of an old message are never taken for a header.
 //!
 //! The sender learns how far the receiver has read from a word that the receiver publishes only when
-//! it owes more than a quarter of the ring. A sender that finds no room therefore waits for the
-//! receiver to get on by up to a quarter of the ring, not by one message.
+//! it owes more than an eighth of the ring. A sender that finds no room therefore waits for the
+//! receiver to get on by up to an eighth of the ring, not by one message.
 //!
 //! # What is promised when an end dies
 //!

@@ -142,7 +142,7 @@ fn claim(
         let capacity = capacity as u64;
         let needed = 2 * record_bytes(len) + 8;
         let skipped = record_bytes(longest_message(capacity));
-        assert!(held + capacity / 4 + 8 + skipped + needed > capacity, "full with {held} held");
+        assert!(held + capacity / 8 + 8 + skipped + needed > capacity, "full with {held} held");
     }
     claim
 }
