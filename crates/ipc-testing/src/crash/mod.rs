@@ -90,7 +90,7 @@
 //!
 //! [`Suite::run`] understands `--quick` (some points of each scene, evenly spread), `--list`, and
 //! `--verbose` (also what was tried in each function), and FILTER (part of a scene's name). Build with `--release`: those are the instructions that ship. A
-//! build without optimisation tries a handful of points, to see that the scenes work.
+//! build without optimisation tries two points of some scenes, to see that they work.
 
 mod command;
 #[cfg(target_arch = "x86_64")]

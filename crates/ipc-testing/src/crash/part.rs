@@ -208,7 +208,11 @@ pub(super) fn play(scenes: &[Scene]) {
         let mut last = LAST_PANIC.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         last.get_or_insert_with(|| panic.to_string());
     }));
-    if role == VICTIM { play_victim(scenes, host) } else { play_survivors(scenes, host) }
+    match role.to_str() {
+        Some(VICTIM) => play_victim(scenes, host),
+        Some(SURVIVOR) => play_survivors(scenes, host),
+        _ => panic!("{ROLE}={role:?} is no part"),
+    }
 }
 
 /// What the first panic since the last one that was taken said.

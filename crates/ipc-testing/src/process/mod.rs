@@ -180,7 +180,7 @@ impl Guest {
     }
 
     /// The channel itself, for who must not panic when the guest is gone.
-    #[cfg(feature = "crash")]
+    #[cfg(all(feature = "crash", target_arch = "x86_64"))]
     pub(crate) fn channel(&self) -> &Channel {
         &self.channel
     }
