@@ -7,7 +7,9 @@ const LAST: u64 = 1 << 63;
 pub(crate) fn message(number: u64, len: usize) -> Vec<u8> {
     assert!(len >= 16);
     let mut bytes = number.to_ne_bytes().to_vec();
-    bytes.extend((8..len - 8).map(|index| (number as usize * 31 + index * 7 + 1) as u8));
+    bytes.extend(
+        (8..len - 8).map(|index| (number as u8).wrapping_mul(31).wrapping_add(index as u8 | 1)),
+    );
     let sum = bytes.iter().fold(len as u64 ^ 0xcbf2_9ce4_8422_2325, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
