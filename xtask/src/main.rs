@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod fuzz;
 mod loom;
 mod residue;
@@ -26,13 +27,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check format, lints, tests, doctests, docs, loom models, fuzz oracles, and what is left behind
+    /// Check format, lints, tests, doctests, docs, crashes, loom models, fuzz oracles, and what is left behind
     Test(test::Args),
     /// Measure every mechanism between real processes (arguments go to ipc-bench; try --help)
     #[command(disable_help_flag = true)]
     Bench(bench::Args),
     /// Run the loom models of one crate, or of all that have any
     Loom(loom::Args),
+    /// Kill processes at every instruction of the operations that must survive it
+    Crash(crash::Args),
     /// Fuzz a target with libFuzzer on the stable toolchain
     Fuzz(fuzz::Args),
     /// Run one of CI's jobs here
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::test(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Loom(args) => loom::loom(&args),
+        Command::Crash(args) => crash::crash(&args),
         Command::Fuzz(args) => fuzz::fuzz(&args),
         Command::Ci(args) => ci::ci(&args),
     };

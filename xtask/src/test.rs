@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 
+use crate::crash;
 use crate::loom;
 use crate::residue::Residue;
 use crate::run::{Steps, cargo, run};
@@ -48,6 +49,12 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         skipped.announce_to(&mut command);
         residue.announce_to(&mut command);
         run(&mut command)
+    })?;
+    steps.step("crashes", || {
+        crash::quick(|command| {
+            skipped.announce_to(command);
+            residue.announce_to(command);
+        })
     })?;
     steps.step("nothing left behind", || residue.check())?;
     steps.step("docs", || {

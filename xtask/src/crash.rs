@@ -1,0 +1,82 @@
+//! `cargo xtask crash`: kills processes at every instruction of the operations that must survive it.
+//! Nothing may be left behind in the system by that. The scenes are the tests named `crash` of the
+//! crates, the kit is `ipc_testing::crash`.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::residue::Residue;
+use crate::run::{cargo, run};
+use crate::workspace::{crates, file_name};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Some points of each scene, evenly spread: a minute instead of several
+    #[arg(long)]
+    quick: bool,
+    /// The crate whose scenes to try; without it, each that has any
+    #[arg(long, value_name = "CRATE")]
+    package: Option<String>,
+    /// Also where each scene takes effect, and what was tried in each function
+    #[arg(long)]
+    verbose: bool,
+    /// The scenes' names, and no more
+    #[arg(long)]
+    list: bool,
+    /// Only scenes with this in their name (operation / state / survivor)
+    filter: Option<OsString>,
+}
+
+pub(crate) fn crash(args: &Args) -> Result<()> {
+    let mut packages = packages()?;
+    if let Some(package) = &args.package {
+        let all = packages.join(", ");
+        packages.retain(|it| it == package);
+        if packages.is_empty() {
+            bail!("crate {package:?} has no crash test; these have: {all}");
+        }
+    }
+    let residue = Residue::watch()?;
+    for package in packages {
+        let mut command = command(&package);
+        residue.announce_to(&mut command);
+        let options = [("--quick", args.quick), ("--verbose", args.verbose), ("--list", args.list)];
+        command.args(options.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name));
+        run(command.args(&args.filter))?;
+    }
+    residue.check()
+}
+
+/// The crash tests as a step of the tests; `announce` gives them the run's environment.
+pub(crate) fn quick(announce: impl Fn(&mut Command)) -> Result<()> {
+    for package in packages()? {
+        let mut command = command(&package);
+        announce(&mut command);
+        run(command.arg("--quick"))?;
+    }
+    Ok(())
+}
+
+/// Finds the crates with scenes by looking. The kit's own test tries the kit, not a crate.
+fn packages() -> Result<Vec<String>> {
+    let crates = crates()?;
+    let with_scenes = crates.iter().filter(|folder| folder.join("tests/crash/main.rs").is_file());
+    Ok(with_scenes.map(|folder| file_name(folder)).collect())
+}
+
+/// The instructions that ship: those of the release profile.
+fn command(package: &str) -> Command {
+    cargo([
+        "test",
+        "--quiet",
+        "--release",
+        "--package",
+        package,
+        "--all-features",
+        "--test",
+        "crash",
+        "--",
+    ])
+}
