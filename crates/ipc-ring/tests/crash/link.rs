@@ -23,6 +23,8 @@ pub(crate) enum State {
     Empty,
     OneMessage,
     Full,
+    /// Full but for one message.
+    RoomForOne,
     /// The next record of 72 bytes ends where the ring does.
     EndsAtWrap,
     /// The rest of the ring is too short for the next record: it must be skipped.
@@ -30,6 +32,7 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// What is tried with every operation.
     pub(crate) const ALL: [Self; 5] =
         [Self::Empty, Self::OneMessage, Self::Full, Self::EndsAtWrap, Self::WrapPending];
 
@@ -38,6 +41,7 @@ impl State {
             Self::Empty => "empty",
             Self::OneMessage => "one message",
             Self::Full => "full",
+            Self::RoomForOne => "room for one",
             Self::EndsAtWrap => "claim ends at wrap",
             Self::WrapPending => "wrap pending",
         }
@@ -47,7 +51,7 @@ impl State {
     /// header, begins where it must.
     pub(crate) fn fillers(self, len: usize) -> Vec<usize> {
         let mut left = match self {
-            Self::Empty | Self::OneMessage | Self::Full => return Vec::new(),
+            Self::Empty | Self::OneMessage | Self::Full | Self::RoomForOne => return Vec::new(),
             Self::EndsAtWrap => CAPACITY - record(len),
             Self::WrapPending => CAPACITY - 32, // less than any record here
         };
@@ -67,6 +71,7 @@ impl State {
             Self::Empty | Self::EndsAtWrap | Self::WrapPending => 0,
             Self::OneMessage => 1,
             Self::Full => (CAPACITY - 8) / record(len), // one word stays free
+            Self::RoomForOne => Self::Full.unread(len) - 1,
         }
     }
 }

@@ -79,6 +79,10 @@ pub(crate) fn scenes() -> Vec<Scene> {
             }
         }
     }
+    for manner in Manner::ALL {
+        // The batch ends before its second message.
+        scenes.push(idle(Act::SendBatch, State::RoomForOne, manner));
+    }
     scenes.push(cued(Act::SendWaiting, State::Full));
     for state in State::ALL {
         scenes.push(cued(Act::SendSynchronous, state));
