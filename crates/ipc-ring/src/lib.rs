@@ -27,28 +27,41 @@
 //! A child that a process forks without `exec` inherits the descriptors and delays the hang-up that tells
 //! of the process's death; `exec` closes them.
 //!
+//! # Making a link
+//!
+//! | between | by |
+//! |---|---|
+//! | two processes that know one name | [`listen`] and [`Listener::accept`]; [`connect`] |
+//! | a parent and a child that it starts | [`pair`], [`PairEnd::give_to`], [`PairEnd::join`]; [`Link::inherited`] |
+//! | two processes with a Unix socket between them | [`Link::over`], on both sides |
+//! | two threads | [`Link::between_threads`] |
+//!
+//! All but the last are a **handshake**: each side sends the other its memory and its doorbells, and names
+//! itself, by the kernel's word ([`Link::peer`]). It waits no longer than its deadline, and a peer that breaks
+//! it is a typed error that leaves nothing open. A name is by default in a directory of the user's own
+//! ([`Address::name`]); it may be a path, for other users too, or abstract.
+//!
 //! # Example
 //!
 //! ```
-//! use ipc_core::{Deadline, Receiver, Sender};
-//! use ipc_ring::{Link, Options};
-//! use std::os::unix::net::UnixStream;
+//! use ipc_core::{Deadline, Name, Receiver, Sender};
+//! use ipc_ring::{Options, connect, listen};
 //!
-//! // Two ends of a Unix socket; the other one would be in another process.
-//! let (here, there) = UnixStream::pair()?;
-//! let peer = std::thread::spawn(move || {
-//!     let mut link = Link::over(there, &Options::new(), Deadline::Never).expect("a link");
-//!     let mut buffer = [0; 64];
-//!     let receiver = link.receiver.as_mut().expect("the other side sends");
-//!     let received = receiver.recv(&mut buffer).expect("a message");
-//!     link.sender.as_mut().expect("this side sends").send(&buffer[..received.len]).expect("sent");
+//! let name = Name::new(&format!("doc-orders.{}", std::process::id()))?;
+//! let mut listener = listen(&name)?;
+//!
+//! // In another process; here, in a thread:
+//! let customer = std::thread::spawn(move || {
+//!     let link = connect(&name, &Options::new(), Deadline::Never).expect("a link");
+//!     link.sender.expect("this side sends").send(b"coffee").expect("sent");
 //! });
-//! let mut link = Link::over(here, &Options::new(), Deadline::Never)?;
-//! link.sender.as_mut().expect("this side sends").send(b"hello")?;
-//! let mut buffer = [0; 64];
-//! let received = link.receiver.as_mut().expect("the other side sends").recv(&mut buffer)?;
-//! assert_eq!(&buffer[..received.len], b"hello");
-//! # peer.join().expect("no panic");
+//!
+//! let link = listener.accept(&Options::new().receive_only(), Deadline::Never)?;
+//! println!("for {}", link.peer());
+//! let mut order = [0; 64];
+//! let received = link.receiver.expect("the other side sends").recv(&mut order)?;
+//! assert_eq!(&order[..received.len], b"coffee");
+//! # customer.join().expect("no panic");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -197,8 +197,8 @@ pub struct Listener {
 
 /// What a listener met.
 enum Event {
-    /// This silent client has said something, or gone.
-    Client(UnixSeqpacketConnection),
+    /// The silent client of this index has said something, or gone.
+    Client(usize),
     /// A client has connected; or had, and went again.
     Connection,
     /// The deadline has passed.
@@ -220,7 +220,7 @@ impl Listener {
             match self.wait(deadline)? {
                 Event::Connection => {}
                 Event::Silence => break,
-                Event::Client(client) => match self.greet(&client, options) {
+                Event::Client(index) => match self.greet(index, options) {
                     // It thought better of it.
                     Err(error) if matches!(error.kind(), OpenErrorKind::PeerGone) => {}
                     other => return other,
@@ -232,11 +232,8 @@ impl Listener {
 
     /// Makes a link with a client that has said hello in one packet, and whose socket has room for our
     /// answer: none of this waits.
-    fn greet(
-        &self,
-        client: &UnixSeqpacketConnection,
-        options: &Options,
-    ) -> Result<Link, OpenError> {
+    fn greet(&mut self, index: usize, options: &Options) -> Result<Link, OpenError> {
+        let client = self.silent.remove(index);
         let (socket, resource) = (client.receiver.as_fd(), &self.resource);
         Handshake { socket, usual_user: self.usual_user, resource }.answer(options, Deadline::Now)
     }
@@ -252,7 +249,7 @@ impl Listener {
             return Ok(Event::Silence);
         }
         if let Some(index) = fds[1..].iter().position(|fd| !fd.revents().is_empty()) {
-            return Ok(Event::Client(self.silent.remove(index)));
+            return Ok(Event::Client(index));
         }
         match self.listener.accept(Deadline::Now) {
             Ok(client) => self.silent.push(client),

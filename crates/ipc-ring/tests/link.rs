@@ -16,6 +16,7 @@ use ipc_ring::{Link, Options, PairEnd, PeerUser, pair};
 use ipc_shm::{Backing, Segment};
 use ipc_testing::process::wait_until_parked;
 use ipc_testing::{Guest, Host, Invitation, Scope, between_processes};
+use rustix::pipe::PipeFlags;
 
 /// A pair whose other end goes to the guest.
 fn invite(guest: &mut Guest) -> PairEnd {
@@ -358,11 +359,11 @@ fn what_was_not_inherited_is_a_typed_error() {
     }
     let mut command = child_of("what_was_not_inherited_is_a_typed_error");
     let (ours, theirs) = pair().expect("a pair");
-    let (read, _write) = std::io::pipe().expect("a pipe");
+    let (read, _write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
     let link = ipc_core::Resource::unnamed("pipe");
     let given = (
         theirs.give_to(&mut command, "LINK").expect("given"),
-        ipc_core::handover::give(read.into(), &mut command, "PIPE", &link).expect("given"),
+        ipc_core::handover::give(read, &mut command, "PIPE", &link).expect("given"),
     );
     command.env("NO_NUMBER", "seven").env("STANDARD_OUTPUT", "1").env("CLOSED", "1000");
     let mut child = command.spawn().expect("started");
@@ -422,8 +423,7 @@ fn exhausted_descriptors_are_a_typed_error_and_none_is_lost() {
                 };
                 rustix::process::setrlimit(rustix::process::Resource::Nofile, tight).expect("set");
                 let link = end.join(&Options::new(), Deadline::Never);
-                rustix::process::setrlimit(rustix::process::Resource::Nofile, limits.clone())
-                    .expect("set");
+                rustix::process::setrlimit(rustix::process::Resource::Nofile, limits).expect("set");
                 match link {
                     Ok(_) if free > 0 => break,
                     Ok(_) => panic!("the limit did not hold"),

@@ -375,7 +375,7 @@ fn a_stranger_is_let_in_where_the_mode_says_so_and_nowhere_else() {
         answer(&mut link);
         // A listener that is not of the user that one wants is refused.
         let options = Options::new().peer_user(PeerUser::Same);
-        let error = connect(&Address::path(path(1)), &options, Deadline::Never).expect_err("root");
+        let error = connect(Address::path(path(1)), &options, Deadline::Never).expect_err("root");
         assert!(matches!(error.kind(), OpenErrorKind::PermissionDenied(_)), "{error}");
         return;
     }
