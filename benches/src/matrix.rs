@@ -48,6 +48,8 @@ pub struct Plan {
     pub rtt_ms: u64,
     /// How long to measure the stream of one size in one pass, in milliseconds.
     pub oneway_ms: u64,
+    /// After how many seconds at one size a session is taken for hung.
+    pub patience_s: u32,
     /// No session is begun after this.
     pub time_limit: Option<Duration>,
 }
@@ -77,16 +79,16 @@ impl Plan {
             }
         }
         cells.retain(|cell| two_cores || cell.cores == Cores::One);
-        let (passes, rtt_ms, oneway_ms, time_limit) = match extent {
-            Extent::Quick => (2, 12, 12, Some(Duration::from_secs(25))),
-            Extent::Default => (5, 40, 40, Some(Duration::from_secs(165))),
-            Extent::Full => (11, 150, 100, None),
+        let (passes, rtt_ms, oneway_ms, patience_s, time_limit) = match extent {
+            Extent::Quick => (2, 12, 12, 6, Some(Duration::from_secs(22))),
+            Extent::Default => (5, 40, 40, 10, Some(Duration::from_secs(165))),
+            Extent::Full => (11, 150, 100, 60, None),
         };
         let sizes_bytes = sizes_bytes.unwrap_or_else(|| match extent {
             Extent::Quick | Extent::Default => SIZES_BYTES.to_vec(),
             Extent::Full => (3..=20).map(|bits| 1 << bits).collect(),
         });
-        Self { cells, sizes_bytes, passes, rtt_ms, oneway_ms, time_limit }
+        Self { cells, sizes_bytes, passes, rtt_ms, oneway_ms, patience_s, time_limit }
     }
 }
 

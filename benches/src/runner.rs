@@ -59,17 +59,17 @@ impl Runner {
         let progress = Progress::new(plan.cells.len() * plan.passes as usize);
         let mut order = Shuffle::new();
         let mut cells = plan.cells.clone();
-        let began = Instant::now();
-        let time_is_up = || plan.time_limit.is_some_and(|limit| began.elapsed() > limit);
+        let until = plan.time_limit.map(|limit| Instant::now() + limit);
+        let course = Course { plan, temporary: temporary.path(), until };
         'passes: for pass in 1..=plan.passes {
             progress.pass(pass, plan.passes);
             order.shuffle(&mut cells);
             for cell in &cells {
-                if time_is_up() {
+                if course.time_is_up() {
                     break 'passes;
                 }
                 progress.session(&cell.to_string());
-                self.run_cell(plan, *cell, temporary.path(), &mut findings)?;
+                self.run_cell(&course, *cell, &mut findings)?;
                 progress.session_done();
             }
             findings.whole_passes = pass;
@@ -85,11 +85,11 @@ impl Runner {
     /// Runs one cell: a session, and another for the sizes after one that failed.
     fn run_cell(
         &self,
-        plan: &Plan,
+        course: &Course<'_>,
         cell: Cell,
-        temporary: &Path,
         findings: &mut Findings,
     ) -> anyhow::Result<()> {
+        let plan = course.plan;
         let mut sizes_bytes = plan.sizes_bytes.clone();
         if let Some((name, _)) = cell.subject {
             sizes_bytes.retain(|&size| {
@@ -107,9 +107,10 @@ impl Runner {
                 sizes_bytes: sizes_bytes.clone(),
                 rtt_ms: plan.rtt_ms,
                 oneway_ms: plan.oneway_ms,
+                patience_s: plan.patience_s,
                 ns_per_tick: self.ns_per_tick,
             };
-            let (found, failure) = run_session(&spec, temporary)?;
+            let (found, failure) = run_session(&spec, course.temporary)?;
             let mut reported = HashSet::new();
             for finding in found {
                 reported.extend(findings.add(cell, finding));
@@ -118,12 +119,25 @@ impl Runner {
             sizes_bytes.retain(|size| !reported.contains(size));
             let failed_size = cell.subject.and(sizes_bytes.first().copied());
             findings.failures.insert((cell, failed_size), failure);
-            if cell.subject.is_none() || sizes_bytes.is_empty() {
+            if cell.subject.is_none() || sizes_bytes.is_empty() || course.time_is_up() {
                 break;
             }
             sizes_bytes.remove(0);
         }
         Ok(())
+    }
+}
+
+/// What all sessions of a run have in common.
+struct Course<'a> {
+    plan: &'a Plan,
+    temporary: &'a Path,
+    until: Option<Instant>,
+}
+
+impl Course<'_> {
+    fn time_is_up(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() > until)
     }
 }
 

@@ -4,3 +4,4 @@
 pub mod schema;
 pub mod summary;
 pub mod table;
+mod text;

@@ -6,13 +6,11 @@ use std::fmt::Write as _;
 use comfy_table::{Cell as TableCell, CellAlignment, Table, presets};
 
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
+use super::text::{multiple, number, short_time, size_name, time, wrap};
 use crate::limits::line::Placement;
 use crate::mechanisms::Mechanism;
 use crate::runner::Findings;
 use crate::session::Wait;
-
-/// The longest line.
-const COLUMNS: u16 = 100;
 
 /// Rows that can be compared with each other: the same way of waiting on the same cores.
 #[derive(Clone, Copy, Debug)]
@@ -327,106 +325,4 @@ fn lines(mut table: Table) -> Vec<String> {
         column.set_padding(if index == 0 { (0, 1) } else { (1, 0) });
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect()
-}
-
-/// Breaks a text at spaces, each further line indented.
-fn wrap(label: &str, text: &str) -> String {
-    let mut lines = String::new();
-    let mut line = label.to_owned();
-    for word in text.split(' ') {
-        if line.chars().count() + word.chars().count() > usize::from(COLUMNS) {
-            lines += line.trim_end();
-            lines += "\n  ";
-            line = String::new();
-        }
-        line += word;
-        line.push(' ');
-    }
-    lines += line.trim_end();
-    lines.push('\n');
-    lines
-}
-
-/// A time in at most six characters: two digits, or the whole of three.
-fn time(ns: Option<f64>) -> String {
-    let Some(ns) = ns else { return "–".into() };
-    let (value, unit) = scaled(ns);
-    format!("{} {unit}", digits(value))
-}
-
-/// As [`time`], without the unit's name.
-fn short_time(ns: f64) -> String {
-    let (value, unit) = scaled(ns);
-    match unit {
-        "ns" => digits(value),
-        _ => format!("{}{}", digits(value), &unit[..unit.len() - 1]),
-    }
-}
-
-fn scaled(ns: f64) -> (f64, &'static str) {
-    match ns {
-        _ if ns < 999.5 => (ns, "ns"),
-        _ if ns < 999.5e3 => (ns / 1e3, "µs"),
-        _ if ns < 999.5e6 => (ns / 1e6, "ms"),
-        _ => (ns / 1e9, "s"),
-    }
-}
-
-fn digits(value: f64) -> String {
-    if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") }
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or("–".into(), digits)
-}
-
-fn multiple(ratio: Option<f64>) -> String {
-    ratio.map_or("–".into(), |ratio| {
-        if ratio < 9.95 { format!("{ratio:.2}") } else { format!("{ratio:.0}") }
-    })
-}
-
-fn size_name(bytes: usize) -> String {
-    match bytes {
-        _ if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
-        _ if bytes >= 1 << 10 && bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
-        _ => format!("{bytes} B"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_take_six_characters() {
-        let cases = [
-            (3.12, "3.1 ns"),
-            (84.0, "84 ns"),
-            (999.4, "999 ns"),
-            (999.6, "1.0 µs"),
-            (41_100.0, "41 µs"),
-            (999_600.0, "1.0 ms"),
-            (2.5e9, "2.5 s"),
-        ];
-        for (ns, text) in cases {
-            assert_eq!(time(Some(ns)), text);
-        }
-        assert_eq!(time(None), "–");
-        assert_eq!(short_time(41_100.0), "41µ");
-    }
-
-    #[test]
-    fn multiples_that_are_not_known_are_not_invented() {
-        assert_eq!(multiple(None), "–");
-        assert_eq!(multiple(Some(0.85)), "0.85");
-        assert_eq!(multiple(Some(40.3)), "40");
-    }
-
-    #[test]
-    fn long_notes_are_broken_within_the_columns() {
-        let text = wrap("note: ", &"word ".repeat(60));
-        assert!(text.lines().count() > 2);
-        assert!(text.lines().all(|line| line.chars().count() <= usize::from(COLUMNS) + 2));
-    }
 }

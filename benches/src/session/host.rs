@@ -10,46 +10,41 @@ use hdrhistogram::Histogram;
 use ipc_core::{Capacity, Carrier, LinkProperties, Receiver, Sender};
 use ipc_testing::{Guest, Invitation, Pending, Scope, Transport};
 
+use super::fill::how_many_fill;
 use super::protocol::{Answer, Channel, Request};
 use super::usage::Usage;
-use super::{Cores, Finding, LimitSample, Sample, SessionSpec, Wait};
+use super::{Cores, Finding, Sample, SessionSpec, Wait, limits};
 use crate::clock::Clock;
-use crate::limits::eventfd::EventfdPair;
 use crate::limits::line::{self, Placement, Probe};
-use crate::limits::{alone, futex};
 use crate::machine;
 use crate::measure::oneway::{Arrived, Sent, Stream};
 use crate::measure::rtt::{self, Messages};
 use crate::measure::style::Style;
 use crate::mechanisms::{Mechanism, Setting};
-use crate::report::summary::median;
 use crate::shared::Board;
 use crate::spinner::Spinners;
 
 /// How often a measurement is repeated if the cores were moved meanwhile.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
 /// The most round trips of one measurement; their times are kept until its end.
 const MAX_ROUNDS: usize = 400_000;
 /// How many pieces those of one measurement come in.
 const PIECES: usize = 16;
 /// The most messages of one stream.
 const MAX_STREAM: u64 = 50_000_000;
-/// Rounds of the cache-line limit.
-const LINE_ROUNDS: usize = 50_000;
-
 /// A host on its processor, with its guest on another.
 #[derive(Debug)]
 pub struct HostSession {
-    spec: SessionSpec,
+    pub(super) spec: SessionSpec,
     wait: Wait,
-    guest: Guest,
-    board: Board,
-    clock: Clock,
+    pub(super) guest: Guest,
+    pub(super) board: Board,
+    pub(super) clock: Clock,
     pinned: bool,
     /// What the work of a probe takes while the guest sleeps, in nanoseconds.
     alone_ns: f64,
     /// Room for the times of round trips, touched beforehand.
-    ticks: Vec<u64>,
+    pub(super) ticks: Vec<u64>,
     _spinners: Spinners,
 }
 
@@ -62,7 +57,7 @@ pub fn run(spec: &SessionSpec, mechanisms: &[Mechanism]) -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let mut session = HostSession::start(spec.clone(), mechanisms)?;
     match &spec.subject {
-        None => session.measure_limits(),
+        None => limits::measure(&mut session),
         Some((name, _)) => (Mechanism::find(mechanisms, name)?.host)(&mut session),
     }
 }
@@ -300,62 +295,8 @@ impl HostSession {
         last.context("at least one stream has run")
     }
 
-    fn measure_limits(&mut self) -> anyhow::Result<()> {
-        let mut attempts_left = ATTEMPTS;
-        loop {
-            set_alarm(&self.spec);
-            attempts_left -= 1;
-            let sample = self.attempt_limits()?;
-            if sample.placement != Placement::Moved || attempts_left == 0 {
-                return print(&Finding::Limits(sample));
-            }
-        }
-    }
-
-    fn attempt_limits(&mut self) -> anyhow::Result<LimitSample> {
-        let probe_before = self.probe()?;
-        let (mut line_counts, mut line_ns) = (Vec::new(), None);
-        if self.spec.cores != Cores::One {
-            line::reset(&self.board);
-            self.guest.say(&Request::LinePong { rounds: LINE_ROUNDS as u64 })?;
-            self.board.rendezvous();
-            let ticks = &mut self.ticks[..LINE_ROUNDS];
-            line::ping(&self.board, &self.clock, ticks);
-            hear_done(&mut self.guest)?;
-            line_counts = counts(&self.clock, ticks)?;
-            line_ns = Some(self.clock.typical_ns(ticks));
-        }
-        let budget = Duration::from_millis(self.spec.rtt_ms);
-        let same_core = self.spec.cores == Cores::One;
-        let futex_ns = typical_of_fill(budget, |rounds| {
-            self.guest.say(&Request::FutexPong { rounds })?;
-            let mean_ns = futex::ping(&self.board, rounds, same_core)?;
-            hear_done(&mut self.guest)?;
-            Ok(mean_ns)
-        })?;
-        let eventfds = EventfdPair::create()?;
-        let eventfd_ns = typical_of_fill(budget, |rounds| {
-            self.guest.say(&Request::EventfdPong { rounds })?;
-            self.guest.invite(Invitation::of_descriptors(eventfds.to_descriptors()?));
-            self.board.rendezvous();
-            let mean_ns = eventfds.ping(rounds)?;
-            hear_done(&mut self.guest)?;
-            Ok(mean_ns)
-        })?;
-        let probe_after = self.probe()?;
-        Ok(LimitSample {
-            placement: self.placement(probe_before, probe_after),
-            line_counts,
-            line_ns,
-            futex_ns,
-            eventfd_ns,
-            memcpy_gb_s: alone::memcpy_gb_s(),
-            syscall_ns: alone::syscall_ns(),
-        })
-    }
-
     /// Probes the cache line between the two cores; `None` where there is only one.
-    fn probe(&mut self) -> anyhow::Result<Option<Probe>> {
+    pub(super) fn probe(&mut self) -> anyhow::Result<Option<Probe>> {
         if self.spec.cores == Cores::One {
             return Ok(None);
         }
@@ -365,7 +306,7 @@ impl HostSession {
         Ok(Some(probe))
     }
 
-    fn placement(&self, before: Option<Probe>, after: Option<Probe>) -> Placement {
+    pub(super) fn placement(&self, before: Option<Probe>, after: Option<Probe>) -> Placement {
         match before.zip(after) {
             _ if !self.pinned => Placement::Unknown,
             None => Placement::SameCore,
@@ -386,7 +327,7 @@ impl HostSession {
     }
 }
 
-fn hear_done(guest: &mut Guest) -> anyhow::Result<()> {
+pub(super) fn hear_done(guest: &mut Guest) -> anyhow::Result<()> {
     match guest.listen()? {
         Answer::Done => Ok(()),
         Answer::Failed(error) => bail!("in the guest: {error}"),
@@ -405,40 +346,8 @@ fn unfit(properties: &LinkProperties, size_bytes: usize) -> Option<String> {
     }
 }
 
-/// How many repetitions fill `budget`: runs ever more, until they take long enough to tell. These
-/// runs also warm up caches, pages and branch predictors.
-fn how_many_fill(
-    budget: Duration,
-    most: u64,
-    run: &mut impl FnMut(u64) -> anyhow::Result<Duration>,
-) -> anyhow::Result<u64> {
-    let mut count = 8;
-    loop {
-        let took = run(count)?;
-        if took * 16 >= budget || count == most {
-            let fill = count as f64 * budget.as_secs_f64() / took.as_secs_f64().max(1e-9);
-            return Ok((fill as u64).clamp(8, most));
-        }
-        count = (count * 4).min(most);
-    }
-}
-
-/// The mean of a repetition, of as many as fill `budget`: of their blocks the median.
-fn typical_of_fill(
-    budget: Duration,
-    mut run: impl FnMut(u32) -> anyhow::Result<f64>,
-) -> anyhow::Result<f64> {
-    const BLOCKS: u64 = 15;
-    let count = how_many_fill(budget, u64::from(u32::MAX / 2), &mut |count| {
-        Ok(Duration::from_nanos((run(count as u32)? * count as f64) as u64))
-    })?;
-    let block = (count / BLOCKS).max(8) as u32;
-    let means: anyhow::Result<Vec<f64>> = (0..BLOCKS).map(|_| run(block)).collect();
-    median(means?).context("there are some blocks")
-}
-
 /// The values in nanoseconds and how often each was seen, to three digits.
-fn counts(clock: &Clock, ticks: &[u64]) -> anyhow::Result<Vec<(u64, u64)>> {
+pub(super) fn counts(clock: &Clock, ticks: &[u64]) -> anyhow::Result<Vec<(u64, u64)>> {
     let mut histogram = Histogram::<u64>::new(3)?;
     for &ticks in ticks {
         histogram.record(clock.ns(ticks).round() as u64)?;
@@ -446,7 +355,7 @@ fn counts(clock: &Clock, ticks: &[u64]) -> anyhow::Result<Vec<(u64, u64)>> {
     Ok(histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect())
 }
 
-fn print(finding: &Finding) -> anyhow::Result<()> {
+pub(super) fn print(finding: &Finding) -> anyhow::Result<()> {
     // One write call, since standard output is line-buffered.
     println!("{}", serde_json::to_string(finding)?);
     Ok(())
@@ -455,8 +364,7 @@ fn print(finding: &Finding) -> anyhow::Result<()> {
 /// Has the kernel end this process (SIGALRM) if the next size takes absurdly long: a link that lost a
 /// message, say. The guest dies with it. A watching thread would do too, but a process with threads
 /// makes slower system calls.
-fn set_alarm(spec: &SessionSpec) {
-    let seconds = 10 + (spec.rtt_ms + spec.oneway_ms) / 20;
+pub(super) fn set_alarm(spec: &SessionSpec) {
     // SAFETY: it only sets a timer, and nothing in this process handles the signal.
-    unsafe { libc::alarm(u32::try_from(seconds).unwrap_or(u32::MAX)) };
+    unsafe { libc::alarm(spec.patience_s) };
 }

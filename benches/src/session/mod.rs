@@ -11,8 +11,10 @@
 //! All are this same executable, started anew. The host prints what it found as lines of JSON
 //! ([`Finding`]); a session that hangs is ended by an alarm, and the others go on.
 
+mod fill;
 pub mod guest;
 pub mod host;
+mod limits;
 mod protocol;
 mod usage;
 
@@ -92,6 +94,8 @@ pub struct SessionSpec {
     pub rtt_ms: u64,
     /// How long to measure the stream of one size, in milliseconds.
     pub oneway_ms: u64,
+    /// After how many seconds at one size the session is taken for hung.
+    pub patience_s: u32,
     /// The calibrated clock: see [`crate::clock::Clock::calibrated`].
     pub ns_per_tick: Option<f64>,
 }
