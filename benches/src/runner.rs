@@ -96,8 +96,9 @@ impl Runner {
                 !findings.unfit.contains_key(&(name, size))
                     && !findings.failures.contains_key(&(cell, Some(size)))
             });
-        } else if findings.failures.contains_key(&(cell, None)) {
-            return Ok(());
+        } else {
+            // Without limits there are no multiples: they get another chance.
+            findings.failures.remove(&(cell, None));
         }
         while cell.subject.is_none() || !sizes_bytes.is_empty() {
             let spec = SessionSpec {
