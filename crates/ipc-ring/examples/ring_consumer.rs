@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut listener = listen(&name)?;
     println!("listening under {name}; now run: cargo run -p ipc-ring --example ring_producer");
     let link = listener.accept(&Options::new().receive_only(), Deadline::Never)?;
+    println!("{} has connected", link.peer());
     let mut receiver = link.receiver.ok_or("the producer sends nothing")?;
     let mut buffer = vec![0; receiver.properties().message_length.max];
     loop {

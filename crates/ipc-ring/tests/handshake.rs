@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use common::{answer, ask, open_descriptors};
-use ipc_core::{Deadline, OpenErrorKind};
+use ipc_core::{Deadline, OpenErrorKind, Receiver, RecvError};
 use ipc_ring::{Address, Link, Options, connect, listen};
 use ipc_shm::{Access, Backing, Memfd};
 use ipc_socket::{
@@ -17,6 +17,8 @@ use ipc_socket::{
     send_with_descriptors,
 };
 use ipc_testing::{Host, Invitation, Scope, between_processes};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
@@ -340,7 +342,7 @@ fn the_unspoilt_hello_of_these_tests_makes_a_link() {
 }
 
 #[test]
-fn a_hello_without_attached_credentials_is_credited_to_its_sender_or_to_nobody() {
+fn a_hello_sent_too_early_without_credentials_is_credited_to_nobody() {
     between_processes!(
         |guest| {
             let (here, there) = sockets();
@@ -349,6 +351,7 @@ fn a_hello_without_attached_credentials_is_credited_to_its_sender_or_to_nobody()
             let link = Link::over(here, &Options::new(), Deadline::Never).expect("a link");
             // It was sent before anybody asked for credentials.
             assert_eq!((link.peer().pid, link.peer().uid), (None, 65534));
+            guest.tell("done");
         },
         |host| {
             let socket = host.invitation().descriptors.remove(0);
@@ -358,6 +361,7 @@ fn a_hello_without_attached_credentials_is_credited_to_its_sender_or_to_nobody()
                 send_with_descriptors(socket.as_fd(), &hello.bytes, &descriptors, Deadline::Never);
             assert_eq!(sent.expect("sends"), 32);
             host.tell("sent");
+            assert_eq!(host.hear(), "done");
         },
     );
 }
@@ -423,6 +427,60 @@ fn a_listener_that_takes_the_hello_and_never_answers_costs_no_more_than_the_dead
             assert_eq!(host.hear(), "done");
         },
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
+
+    /// Mostly honest hellos, with some bytes and some descriptors changed.
+    #[test]
+    fn hellos_of_any_bytes_and_descriptors_are_errors_at_most(
+        bytes in vec((0..32_usize, any::<u8>()), 0..3),
+        len in prop_oneof![Just(32_usize), 1..40_usize],
+        descriptors in any_descriptors(),
+    ) {
+        let mut hello = Hello::honest();
+        hello.bytes.resize(len, 0);
+        for (offset, byte) in bytes {
+            if let Some(place) = hello.bytes.get_mut(offset) {
+                *place = byte;
+            }
+        }
+        let mut pool: Vec<_> = hello.descriptors.drain(..).map(Some).collect();
+        let mut take = |kind| pool.get_mut(kind).and_then(Option::take);
+        let descriptors = descriptors.into_iter();
+        hello.descriptors = descriptors.map(|kind| take(kind).unwrap_or_else(|| some(kind))).collect();
+        let (here, there) = sockets();
+        hello.send(there.as_fd());
+        match Link::over(here, &Options::new(), Deadline::Now) {
+            // What passed the checks is a link whose peer sends nothing.
+            Ok(link) => if let Some(mut receiver) = link.receiver {
+                let outcome = receiver.try_recv(&mut []);
+                let is_empty = matches!(outcome, Err(RecvError::Empty | RecvError::PeerGone { .. }));
+                prop_assert!(is_empty, "a message from nowhere");
+            },
+            Err(error) => prop_assert!(!matches!(error.kind(), OpenErrorKind::TimedOut), "{error}"),
+        }
+    }
+}
+
+/// Numbers of [`some`] descriptors, often those of an honest hello.
+fn any_descriptors() -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![Just(vec![MEMORY, SENDER_BELL, RECEIVER_BELL]), vec(0..12_usize, 0..5)]
+}
+
+fn some(kind: usize) -> OwnedFd {
+    match kind {
+        0 => sealed(LEN),
+        1 => sealed(4096),
+        2 | 3 => rustix::pipe::pipe_with(PipeFlags::CLOEXEC).expect("a pipe").0,
+        4 => rustix::pipe::pipe_with(PipeFlags::CLOEXEC).expect("a pipe").1,
+        5 => memory(LEN, SealFlags::empty()),
+        6 => open("/", OFlags::RDONLY),
+        7 => open("/dev/zero", OFlags::RDWR),
+        8 => open("/proc/self/exe", OFlags::PATH),
+        _ => sockets().0,
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{Handshake, Link, Options, PeerUser};
 /// link, this one with [`PairEnd::join`], the child with [`Link::inherited`]. (An end of the link
 /// itself cannot be inherited: the kernel lets nobody but its maker map the memory writable.)
 ///
-/// ```
+/// ```standalone_crate
 /// use ipc_core::{Deadline, Receiver, Sender};
 /// use ipc_ring::{Link, Options};
 /// use std::process::Command;
