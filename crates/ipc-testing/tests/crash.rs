@@ -85,9 +85,10 @@ fn cases() -> Vec<Case> {
         // Between the flag and the last word.
         (message("a flag before the message", false), Fails(Some(Blow::Kill), "torn")),
         (effect_that_shrinks(), Fails(Some(Blow::Kill), "the effect is 0, and was 1")),
+        (no_effect(), Fails(Some(Blow::Kill), "took no effect")),
         (lock_of_nobody(), Fails(Some(Blow::Kill), "held by nobody")),
         (lock_taken_from_the_stopped(), Fails(Some(Blow::Stop), "the lock was broken")),
-        (socket("a message by a system call"), Passes),
+        (socket("a message by a system call").takes_effect(), Passes),
         (asleep(), Passes),
         (busy(), Passes),
         (late(), Fails(Some(Blow::Kill), "also when tried again")),
@@ -332,6 +333,16 @@ fn busy() -> Scene {
 
 fn nothing(victim: &mut Victim) {
     victim.operation(|| ());
+}
+
+fn no_effect() -> Scene {
+    let survivor = |survivor: &mut Survivor| {
+        if survivor.fate() == Fate::Stopped {
+            survivor.acted();
+        }
+        7
+    };
+    Scene::new(("nothing", "something is expected"), nothing, survivor).takes_effect()
 }
 
 fn late() -> Scene {

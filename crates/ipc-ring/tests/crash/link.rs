@@ -12,8 +12,11 @@ use ipc_testing::crash::Stage;
 
 use crate::message::{Inbox, last_message, message};
 
-/// Of every ring here, in bytes: the least there is.
-pub(crate) const CAPACITY: usize = 4096;
+/// Of every ring here, in bytes: little, but enough for messages that are copied in each of the ways
+/// that there are.
+pub(crate) const CAPACITY: usize = 1 << 14;
+/// Lengths of messages, in bytes: one copied by words, one by blocks, and one by `rep movsb`.
+pub(crate) const LENGTHS: [usize; 3] = [64, 400, 2000];
 /// The longest message that such a ring takes.
 pub(crate) const LONGEST: usize = CAPACITY / 4 - 16;
 
@@ -25,7 +28,7 @@ pub(crate) enum State {
     Full,
     /// Full but for one message.
     RoomForOne,
-    /// The next record of 72 bytes ends where the ring does.
+    /// The next record ends where the ring does.
     EndsAtWrap,
     /// The rest of the ring is too short for the next record: it must be skipped.
     WrapPending,
@@ -56,9 +59,9 @@ impl State {
             Self::WrapPending => CAPACITY - 32, // less than any record here
         };
         let mut fillers = Vec::new();
-        while left > 600 {
-            fillers.push(504);
-            left -= record(504);
+        while left > 2200 {
+            fillers.push(2000);
+            left -= record(2000);
         }
         fillers.push(left - 8);
         fillers

@@ -6,17 +6,16 @@ use ipc_ring::{RingReceiver, RingSender};
 use ipc_testing::crash::{Cue, Fate, Scene, Survivor, Victim};
 
 use crate::link::{
-    LONGEST, Manner, State, VICTIM, bring_to, receive_fillers, receive_to_the_end, receiver,
-    send_to_the_end, sender,
+    CAPACITY, LENGTHS, LONGEST, Manner, State, VICTIM, bring_to, receive_fillers,
+    receive_to_the_end, receiver, send_to_the_end, sender,
 };
 use crate::message::{Inbox, message};
 
 /// What the victim does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
-    TryRecv,
-    /// A message that is copied by `rep movsb`.
-    TryRecvLong,
+    /// Messages have this length.
+    TryRecv(usize),
     /// The buffer is too small.
     TryRecvTooSmall,
     /// Waits for a message.
@@ -28,25 +27,35 @@ enum Act {
 }
 
 impl Act {
-    const WITHOUT_WAITING: [Self; 4] =
-        [Self::TryRecv, Self::TryRecvLong, Self::TryRecvTooSmall, Self::BorrowRelease];
+    const WITHOUT_WAITING: [Self; 5] = [
+        Self::TryRecv(LENGTHS[0]),
+        Self::TryRecv(LENGTHS[1]),
+        Self::TryRecv(LENGTHS[2]),
+        Self::TryRecvTooSmall,
+        Self::BorrowRelease,
+    ];
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::TryRecv => "try_recv",
-            Self::TryRecvLong => "try_recv, rep movsb",
+    fn name(self) -> String {
+        let name = match self {
+            Self::TryRecv(len) => return format!("try_recv {len} B"),
             Self::TryRecvTooSmall => "try_recv, too small",
             Self::RecvWaiting => "recv, waits",
             Self::BorrowRelease => "borrow, release",
             Self::Arm => "receiver: arm",
             Self::ArmDisarm => "receiver: arm, disarm",
             Self::Close => "receiver: close",
-        }
+        };
+        name.to_owned()
+    }
+
+    /// Whether it gives the room of a message back.
+    fn releases(self) -> bool {
+        matches!(self, Self::TryRecv(_) | Self::BorrowRelease)
     }
 
     /// Bytes of the messages.
     fn len(self) -> usize {
-        if self == Self::TryRecvLong { 400 } else { 64 }
+        if let Self::TryRecv(len) = self { len } else { LENGTHS[0] }
     }
 }
 
@@ -83,10 +92,10 @@ impl Found {
         format!("{state}{}", if self.about_to_publish { ", head due" } else { "" })
     }
 
-    /// Messages of `len` bytes to read beforehand. The head is told when it owes more than a quarter
-    /// of the ring.
+    /// Messages of `len` bytes to read beforehand. The head is told when it owes more than an eighth of
+    /// the ring.
     fn read_before(self, len: usize) -> u64 {
-        if self.about_to_publish { 1023 / (len as u64 + 8) } else { 0 }
+        if self.about_to_publish { (CAPACITY / 8 - 1) as u64 / (len as u64 + 8) } else { 0 }
     }
 }
 
@@ -141,11 +150,24 @@ fn idle(act: Act, found: Found, manner: Manner) -> Scene {
         let mut sent = prepare(found, act.len(), &mut sender, survivor);
         survivor.signal();
         let fate = survivor.fate();
+        let is_due = found.about_to_publish && fate == Fate::Killed;
+        let room = if is_due { fill(&mut sent, act.len(), &mut sender) } else { 0 };
         end(act, fate, &mut sent, &mut sender, manner, survivor);
-        0
+        room
     };
     let name = format!("idle, then {}", manner.name());
-    Scene::new((act.name(), found.name()), victim(act, found, None), survivor).survivor_is(name)
+    let scene = Scene::new((act.name(), found.name()), victim(act, found, None), survivor);
+    let scene = scene.survivor_is(name);
+    if found.about_to_publish && act.releases() { scene.takes_effect() } else { scene }
+}
+
+/// Sends as many messages as there is room for; returns how many.
+fn fill(sent: &mut u64, len: usize, sender: &mut RingSender) -> u64 {
+    let before = *sent;
+    while sender.try_send(&message(*sent, len)).is_ok() {
+        *sent += 1;
+    }
+    *sent - before
 }
 
 /// The sender waits for room.
@@ -281,7 +303,7 @@ fn operate(
     inbox: &mut Inbox,
 ) {
     let received = match act {
-        Act::TryRecv | Act::TryRecvLong => victim.operation(|| receiver.try_recv(buffer)),
+        Act::TryRecv(_) => victim.operation(|| receiver.try_recv(buffer)),
         Act::TryRecvTooSmall => victim.operation(|| receiver.try_recv(&mut buffer[..8])),
         Act::RecvWaiting => victim.operation(|| receiver.recv(buffer)),
         Act::BorrowRelease => {

@@ -6,18 +6,16 @@ use ipc_ring::RingSender;
 use ipc_testing::crash::{Cue, Fate, Scene, Survivor, Victim};
 
 use crate::link::{
-    Manner, State, VICTIM, bring_to, receive_fillers, receive_to_the_end, receive_what_is_there,
-    receiver, sender,
+    LENGTHS, Manner, State, VICTIM, bring_to, receive_fillers, receive_to_the_end,
+    receive_what_is_there, receiver, sender,
 };
 use crate::message::{Inbox, last_message, message};
 
 /// What the victim does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
-    /// A message that is copied word by word.
-    Send,
-    /// One that is copied by `rep movsb`.
-    SendLong,
+    /// A message of this length.
+    Send(usize),
     /// Three at once.
     SendBatch,
     LoanShrinkCommit,
@@ -31,13 +29,18 @@ enum Act {
 }
 
 impl Act {
-    const WITHOUT_WAITING: [Self; 5] =
-        [Self::Send, Self::SendLong, Self::SendBatch, Self::LoanShrinkCommit, Self::LoanDropped];
+    const WITHOUT_WAITING: [Self; 6] = [
+        Self::Send(LENGTHS[0]),
+        Self::Send(LENGTHS[1]),
+        Self::Send(LENGTHS[2]),
+        Self::SendBatch,
+        Self::LoanShrinkCommit,
+        Self::LoanDropped,
+    ];
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Send => "send",
-            Self::SendLong => "send, rep movsb",
+    fn name(self) -> String {
+        let name = match self {
+            Self::Send(len) => return format!("send {len} B"),
             Self::SendBatch => "send_batch",
             Self::LoanShrinkCommit => "loan, shrink, commit",
             Self::LoanDropped => "loan, drop",
@@ -46,12 +49,13 @@ impl Act {
             Self::Arm => "sender: arm",
             Self::ArmDisarm => "sender: arm, disarm",
             Self::Close => "sender: close",
-        }
+        };
+        name.to_owned()
     }
 
     /// Bytes of its messages, and of those that are there before.
     fn len(self) -> usize {
-        if self == Self::SendLong { 400 } else { 64 }
+        if let Self::Send(len) = self { len } else { LENGTHS[0] }
     }
 
     /// How many messages it sends at most.
@@ -116,7 +120,9 @@ fn idle(act: Act, state: State, manner: Manner) -> Scene {
         effect(act, fate, &inbox)
     };
     let name = format!("idle, then {}", manner.name());
-    Scene::new((act.name(), state.name()), victim(act, state, None), survivor).survivor_is(name)
+    let scene = Scene::new((act.name(), state.name()), victim(act, state, None), survivor);
+    let scene = scene.survivor_is(name);
+    if act.messages() > 0 && state != State::Full { scene.takes_effect() } else { scene }
 }
 
 /// The receiver waits for the message.
@@ -131,7 +137,9 @@ fn busy(act: Act, state: State, manner: Manner) -> Scene {
         effect(act, fate, &inbox)
     };
     let victim = victim(act, state, Some(manner));
-    Scene::new((act.name(), state.name()), victim, survivor).survivor_is(manner.name()).busy()
+    let scene = Scene::new((act.name(), state.name()), victim, survivor);
+    let scene = scene.survivor_is(manner.name()).busy();
+    if act.messages() > 0 { scene.takes_effect() } else { scene }
 }
 
 /// The receiver reads when the sender sleeps.
@@ -153,7 +161,7 @@ fn cued(act: Act, state: State) -> Scene {
         effect(act, fate, &inbox)
     };
     let scene = Scene::new((act.name(), state.name()), victim(act, state, None), survivor);
-    scene.survivor_is("reads when it sleeps").cued()
+    scene.survivor_is("reads when it sleeps").cued().takes_effect()
 }
 
 /// How many messages came.
@@ -199,7 +207,7 @@ fn operate(act: Act, victim: &mut Victim, sender: &mut RingSender, messages: &[V
         Err(error) => panic!("{error}"),
     };
     match act {
-        Act::Send | Act::SendLong => accepted(victim.operation(|| sender.try_send(&messages[0]))),
+        Act::Send(_) => accepted(victim.operation(|| sender.try_send(&messages[0]))),
         Act::SendWaiting => accepted(victim.operation(|| sender.send(&messages[0]))),
         Act::SendSynchronous => {
             accepted(victim.operation(|| sender.send_synchronous(&messages[0], Deadline::Never)))

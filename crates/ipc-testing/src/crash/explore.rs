@@ -196,7 +196,9 @@ fn sum_up(
         }
     }
     for (recording, effects) in effects {
-        reports[recording].judge_effects(&effects, &recordings[recording].recording, &places);
+        let scene = &scenes[chosen[recording]];
+        let recorded = &recordings[recording].recording;
+        reports[recording].judge_effects(scene, &effects, recorded, &places);
     }
     let named = |(name, report)| FunctionReport { name, ..report };
     let functions = functions.into_iter().map(named).collect();
@@ -248,13 +250,19 @@ impl SceneReport {
     }
 
     /// The effect may only grow. If it grows once, the place is worth knowing.
-    fn judge_effects(&mut self, effects: &[(usize, u64)], recording: &Recording, places: &Places) {
+    fn judge_effects(
+        &mut self,
+        scene: &Scene,
+        effects: &[(usize, u64)],
+        recording: &Recording,
+        places: &Places,
+    ) {
         let mut growths = Vec::new();
         for pair in effects.windows(2) {
             let [(last, before), (point, after)] = [pair[0], pair[1]];
             if after < before {
                 self.failures.push(Failure {
-                    scene: format!("{} / {} / {}", self.operation, self.state, self.survivor_is),
+                    scene: scene.name(),
                     blow: Some(Blow::Kill),
                     point,
                     place: place(places, recording, point),
@@ -263,6 +271,15 @@ impl SceneReport {
             } else if after > before {
                 growths.push((last, point));
             }
+        }
+        if let (Some(last), true, true) = (effects.last(), scene.takes_effect, growths.is_empty()) {
+            self.failures.push(Failure {
+                scene: scene.name(),
+                blow: Some(Blow::Kill),
+                point: last.0,
+                place: place(places, recording, last.0),
+                what: "the operation took no effect".into(),
+            });
         }
         if let [(last, next)] = growths[..] {
             // Of a sample, two points need not be neighbours.

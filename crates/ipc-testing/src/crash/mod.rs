@@ -57,7 +57,8 @@
 //! - The survivor's own assertions. Give messages a number and a checksum, so that a torn, lost or
 //!   repeated one is seen.
 //! - The number that the survivor returns, the **effect** of the operation: from point to point it may
-//!   only grow. What is visible if the victim dies at one instruction is so at each later one.
+//!   only grow. What is visible if the victim dies at one instruction is so at each later one. With
+//!   [`Scene::takes_effect`] it must grow.
 //! - The survivor holds the same descriptors, shared mappings, threads and signal actions as before.
 //! - Time. A survivor that needs longer than [`PATIENCE`] fails, unless it is quick at a second or third
 //!   attempt at the same point: on a busy machine anybody may be late once.

@@ -13,6 +13,7 @@ pub struct Scene {
     pub(super) survivor_is: String,
     pub(super) is_busy: bool,
     pub(super) is_cued: bool,
+    pub(super) takes_effect: bool,
     pub(super) victim: Play<Victim, ()>,
     pub(super) survivor: Play<Survivor, u64>,
 }
@@ -35,6 +36,7 @@ impl Scene {
             survivor_is: "idle".into(),
             is_busy: false,
             is_cued: false,
+            takes_effect: false,
             victim: Box::new(victim),
             survivor: Box::new(survivor),
         }
@@ -60,6 +62,14 @@ impl Scene {
     #[must_use]
     pub fn cued(mut self) -> Self {
         self.is_cued = true;
+        self
+    }
+
+    /// Insists that the effect is more at the end of the operation than at its beginning: so that a scene
+    /// which does not do what it says is seen.
+    #[must_use]
+    pub fn takes_effect(mut self) -> Self {
+        self.takes_effect = true;
         self
     }
 
