@@ -161,7 +161,10 @@ fn cued(act: Act, state: State) -> Scene {
         effect(act, fate, &inbox)
     };
     let scene = Scene::new((act.name(), state.name()), victim(act, state, None), survivor);
-    scene.survivor_is("reads when it sleeps").cued().takes_effect()
+    let scene = scene.survivor_is("reads when it sleeps").cued().takes_effect();
+    // It waits twice there, and is rung for in the second wait as often as the reader, who has a whole
+    // ring to read, tells its position: before it sleeps, or while it does.
+    if act == Act::SendSynchronous && state == State::Full { scene.varies() } else { scene }
 }
 
 /// How many messages came.

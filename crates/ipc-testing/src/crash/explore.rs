@@ -30,7 +30,9 @@ pub(super) fn explore(
         let (watch, _over) = (&watch, over); // which is dropped at the end
         scope.spawn(move || watch.keep(&is_over));
         let pool = Pool { scenes, watch };
-        let recordings = pool.run("recording", chosen, |worker, &scene| record(worker, scene))?;
+        let recordings = pool.run("recording", chosen, |worker, &scene| {
+            record(worker, scene, scenes[scene].varies)
+        })?;
         let trials = plan(&recordings, chosen, effort);
         let tried = pool.run("trying", &trials, |worker, trial| {
             Ok(trial.run(worker, &recordings[trial.recording]))
@@ -50,7 +52,7 @@ struct Recorded {
     busy: Duration,
 }
 
-fn record(worker: &mut Worker<'_>, scene: usize) -> Result<Recorded, Unsupported> {
+fn record(worker: &mut Worker<'_>, scene: usize, varies: bool) -> Result<Recorded, Unsupported> {
     let start = Instant::now();
     let mut recordings = Vec::new();
     for _ in 0..2 {
@@ -63,7 +65,7 @@ fn record(worker: &mut Worker<'_>, scene: usize) -> Result<Recorded, Unsupported
             Err(Trouble::Failed(why)) => return Ok(Recorded::failed(why, start)),
         }
     }
-    let repeats_itself = recordings[0] == recordings[1];
+    let repeats_itself = recordings[0] == recordings[1] && !varies;
     let recording = Recording::union(recordings);
     Ok(Recorded { recording, repeats_itself, failure: None, busy: start.elapsed() })
 }

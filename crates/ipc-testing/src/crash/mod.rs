@@ -77,7 +77,8 @@
 //! Two recordings are made. If they differ, because the operation reads a clock or looks at what
 //! another process does meanwhile, the points of both are tried, the effect is not required to grow,
 //! and points that a victim does not come by in three attempts are counted as **missed**, in a column
-//! of their own. To keep recordings the same, let the survivor be asleep or idle during the operation.
+//! of their own. [`Scene::varies`] says beforehand that it is so. To keep recordings the same, let the
+//! survivor be asleep or idle during the operation.
 //!
 //! # The survivor during the operation
 //!

@@ -46,7 +46,7 @@ pub struct SceneReport {
     pub survivor_is: String,
     /// Points of the operation; all of them, also where only some were tried.
     pub points: usize,
-    /// Whether two recordings were the same.
+    /// Whether two recordings were the same, and the scene does not say that they may differ.
     pub repeats_itself: bool,
     /// Points at which the victim was killed, and the survivor passed.
     pub kills_survived: usize,

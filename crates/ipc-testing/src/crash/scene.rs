@@ -14,6 +14,7 @@ pub struct Scene {
     pub(super) is_busy: bool,
     pub(super) is_cued: bool,
     pub(super) takes_effect: bool,
+    pub(super) varies: bool,
     pub(super) victim: Play<Victim, ()>,
     pub(super) survivor: Play<Survivor, u64>,
 }
@@ -37,6 +38,7 @@ impl Scene {
             is_busy: false,
             is_cued: false,
             takes_effect: false,
+            varies: false,
             victim: Box::new(victim),
             survivor: Box::new(survivor),
         }
@@ -70,6 +72,14 @@ impl Scene {
     #[must_use]
     pub fn takes_effect(mut self) -> Self {
         self.takes_effect = true;
+        self
+    }
+
+    /// The victim's way through the operation depends on how quick the survivor is, even where two
+    /// recordings happen to be the same.
+    #[must_use]
+    pub fn varies(mut self) -> Self {
+        self.varies = true;
         self
     }
 
