@@ -5,9 +5,7 @@
 
 mod common;
 
-use std::env;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -38,7 +36,7 @@ impl Counterpart {
                 Some(Self { _directory: directory, program })
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                skip(test);
+                ipc_testing::skip_for_want_of(test, "cc", "gcc");
                 None
             }
             Err(error) => panic!("cc: {error}"),
@@ -49,17 +47,6 @@ impl Counterpart {
         let mut command = Command::new(&self.program);
         command.arg(verb).arg(format!("/{}", queue.name));
         command
-    }
-}
-
-/// Tells that a test does not run for want of a compiler, or fails if it must.
-fn skip(test: &str) {
-    let why = format!("{test}: needs cc (Debian package gcc)");
-    assert!(env::var("IPC_TEST_COUNTERPARTS").as_deref() != Ok("require"), "{why}");
-    eprintln!("skipped: {why}");
-    if let Some(path) = env::var_os("IPC_TEST_SKIPPED_FILE") {
-        let mut file = OpenOptions::new().append(true).open(path).expect("the file is there");
-        file.write_all(format!("{why}\n").as_bytes()).expect("one write of a whole line");
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::{answer, ask, child_of, child_of_by, in_namespaces, is_child, open_descriptors, skip};
+use common::{answer, ask, child_of, child_of_by, in_namespaces, is_child, open_descriptors};
 use ipc_core::zero_copy::LoanSender;
 use ipc_core::{Deadline, OpenErrorKind, Receiver, RecvError, SendError, Sender};
 use ipc_ring::{Link, Options, PairEnd, PeerUser, pair};
@@ -199,7 +199,7 @@ fn a_child_of_another_user_is_named_and_can_be_refused() {
         return;
     }
     if !rustix::process::geteuid().is_root() {
-        return skip(TEST, "root, to start a process of another user");
+        return ipc_testing::skip(TEST, "root, to start a process of another user");
     }
     for (wanted, is_let_in) in
         [(PeerUser::Any, true), (PeerUser::Id(NOBODY_IN_PARTICULAR), true), (PeerUser::Same, false)]

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{answer, ask, become_child_of, child_of, is_child, open_descriptors, skip};
+use common::{answer, ask, become_child_of, child_of, is_child, open_descriptors};
 use ipc_core::{Deadline, Interest, Name, OpenError, OpenErrorKind, poll};
 use ipc_ring::{Address, Link, ListenOptions, Listener, Options, PeerUser, connect, listen};
 use ipc_socket::UnixSeqpacketConnection;
@@ -345,7 +345,7 @@ const STRANGER: u32 = 54_321;
 /// What a stranger is told at each address, as a child of `test`: the first word of the error.
 fn as_stranger(test: &str, addresses: &[&Address]) -> Option<std::process::Child> {
     if !rustix::process::geteuid().is_root() {
-        skip(test, "root, to start a process of another user");
+        ipc_testing::skip(test, "root, to start a process of another user");
         return None;
     }
     // The executable may lie where the stranger cannot go: it is opened here.

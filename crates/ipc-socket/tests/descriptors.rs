@@ -41,7 +41,7 @@ fn a_descriptor_arrives_in_another_process_as_the_same_open_file() {
     let Ok(mut child) =
         Command::new("python3").args(["-c", script]).stdin(OwnedFd::from(theirs)).spawn()
     else {
-        eprintln!("skipped: python3 is not installed (package python3)");
+        ipc_testing::skip_for_want_of("descriptors sent to Python", "python3", "python3");
         return;
     };
     let mut file = tempfile();

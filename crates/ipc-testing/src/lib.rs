@@ -90,6 +90,7 @@ mod conformance;
 pub mod crash;
 pub mod process;
 mod scope;
+mod skipping;
 mod transport;
 mod watchdog;
 
@@ -99,5 +100,6 @@ pub use between::{TIMEOUT, between_processes};
 pub use conformance::{CASES, Case, assert_case_fails, run_case};
 pub use process::{Guest, Host};
 pub use scope::Scope;
+pub use skipping::{programs_are_required, skip, skip_for_want_of};
 pub use transport::{Invitation, Pending, Transport};
 pub use watchdog::Watchdog;

@@ -3,8 +3,7 @@
 #![allow(dead_code)] // no file uses all of it
 
 use std::env;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::process::{Command, Stdio};
 
 use ipc_core::{Deadline, Receiver, Sender};
@@ -63,16 +62,6 @@ pub(crate) fn is_child() -> bool {
     env::var_os(CHILD_OF).is_some()
 }
 
-/// Tells that a test does not run for want of something.
-pub(crate) fn skip(test: &str, needs: &str) {
-    let why = format!("{test}: needs {needs}");
-    eprintln!("skipped: {why}");
-    if let Some(path) = env::var_os("IPC_TEST_SKIPPED_FILE") {
-        let mut file = OpenOptions::new().append(true).open(path).expect("the file is there");
-        file.write_all(format!("{why}\n").as_bytes()).expect("one write of a whole line");
-    }
-}
-
 /// A command that runs another in new namespaces of these kinds (options of `unshare(1)`), as their
 /// root; `None`, and a word about it, where that is not possible. Where programs are required, only
 /// the want of the right to make namespaces counts.
@@ -86,15 +75,12 @@ pub(crate) fn in_namespaces(test: &str, kinds: &[&str]) -> Option<Command> {
         match launcher(user).arg("true").stderr(Stdio::null()).status() {
             Ok(status) if status.success() => return Some(launcher(user)),
             Ok(_) => {}
-            Err(error) => {
-                let why = format!("{test}: needs unshare (Debian package util-linux): {error}");
-                let required = env::var("IPC_TEST_COUNTERPARTS").as_deref() == Ok("require");
-                assert!(!required, "{why}");
-                skip(test, "unshare (Debian package util-linux)");
+            Err(_) => {
+                ipc_testing::skip_for_want_of(test, "unshare", "util-linux");
                 return None;
             }
         }
     }
-    skip(test, "the right to make namespaces");
+    ipc_testing::skip(test, "the right to make namespaces");
     None
 }

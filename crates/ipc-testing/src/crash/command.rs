@@ -2,11 +2,10 @@
 
 use std::cell::Cell;
 use std::env;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::process::ExitCode;
 
 use super::{Effort, Report, Scene, Suite, Unsupported};
+use crate::skipping;
 
 const HELP: &str = "\
 Kills a process at every instruction of an operation, and looks at what the other makes of it.
@@ -103,18 +102,11 @@ fn print(report: &Report, verbose: bool) {
 fn skip(why: &Unsupported) -> ExitCode {
     // Set by cargo.
     let package = env::var("CARGO_PKG_NAME").unwrap_or_default();
-    let line = format!("{package} crash: {why}");
-    eprintln!("skipped: {line}");
-    if env::var("IPC_TEST_COUNTERPARTS").as_deref() == Ok("require") {
+    if skipping::programs_are_required() {
+        eprintln!("{package} crash: {why}");
         return ExitCode::FAILURE;
     }
-    if let Some(path) = env::var_os("IPC_TEST_SKIPPED_FILE") {
-        let file = OpenOptions::new().append(true).open(path);
-        let written = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
-        if let Err(error) = written {
-            eprintln!("IPC_TEST_SKIPPED_FILE: {error}");
-            return ExitCode::FAILURE;
-        }
-    }
+    // "needs" a machine on which it is not so.
+    skipping::skip(&format!("{package} crash"), &format!("a machine without this: {why}"));
     ExitCode::SUCCESS
 }
