@@ -21,10 +21,11 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Room for four messages with a header each, and for 256 KiB at least: a power of two. Every ring
-    /// gets this.
+    /// Room for four messages with a header each, and at least what our ring has by default: a power of
+    /// two. Every ring gets this.
     pub fn capacity_bytes(&self) -> usize {
-        (4 * (self.size_bytes + 64)).next_power_of_two().max(256 * 1024)
+        let default = ipc_ring::Options::DEFAULT_CAPACITY_BYTES;
+        (4 * (self.size_bytes + 64)).next_power_of_two().max(default)
     }
 
     /// For a link that only tells what it is like.
