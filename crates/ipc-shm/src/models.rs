@@ -3,7 +3,8 @@
 //! Run by `cargo xtask loom ipc-shm`. A model with a sleeper that nobody wakes is a deadlock, which
 //! loom reports.
 
-// The cells of loom hand out raw pointers.
+// The cells of loom hand out raw pointers. Whether each use of one is sound is what the models ask, and
+// loom answers: it fails a model in which two threads may be at one cell together.
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
 use ipc_core::sync::thread;
