@@ -67,5 +67,5 @@ pub use properties::{
     Lifetime, LinkProperties, MessageLength, Naming, Order, SenderIdentity, WhenFull,
 };
 pub use strategy::{SpinBudget, WaitStrategy};
-pub use typed::{Plain, TypedReceiver, TypedSender};
+pub use typed::{Identified, Plain, TypeIdentity, TypedReceiver, TypedSender};
 pub use wait::{Armed, Interest, WaitSource};

@@ -16,6 +16,80 @@ use crate::{
 pub trait Plain: FromBytes + IntoBytes + Immutable {}
 impl<T: FromBytes + IntoBytes + Immutable> Plain for T {}
 
+/// A [`Plain`] type that two programs, built apart, know to be the same one.
+///
+/// ```
+/// use ipc_core::{Identified, TypeIdentity};
+/// use zerocopy::{FromBytes, Immutable, IntoBytes};
+///
+/// #[derive(FromBytes, IntoBytes, Immutable)]
+/// #[repr(C)]
+/// struct Reading {
+///     sensor: u32,
+///     value: f32,
+/// }
+///
+/// impl Identified for Reading {
+///     const NAME: &'static str = "weather.Reading/1";
+/// }
+///
+/// assert_eq!(TypeIdentity::of::<Reading>().size_bytes, 8);
+/// assert_ne!(TypeIdentity::of::<Reading>(), TypeIdentity::of::<[f32; 2]>());
+/// ```
+pub trait Identified: Plain + Sized {
+    /// Its name among all programs that may share values of it. Put a version in, and change it whenever
+    /// the bytes come to mean something else: size and alignment are compared too, the fields are not.
+    const NAME: &'static str;
+}
+
+/// Names the numbers by their own names.
+macro_rules! identified {
+    ($($number:ident)*) => {
+        $(impl Identified for $number { const NAME: &'static str = stringify!($number); })*
+    };
+}
+
+identified! { u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 f32 f64 }
+
+/// Nothing: messages of no bytes.
+impl Identified for () {
+    const NAME: &'static str = "()";
+}
+
+/// Told from their elements by the size.
+impl<T: Identified, const N: usize> Identified for [T; N] {
+    const NAME: &'static str = T::NAME;
+}
+
+/// What programs compare before one takes the other's bytes for a value: the same wherever and by
+/// whatever compiler it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TypeIdentity {
+    /// Size of the type in bytes.
+    pub size_bytes: u64,
+    /// A hash (FNV-1a) of its name, its size and its alignment.
+    pub hash: u64,
+}
+
+impl TypeIdentity {
+    /// That of `T`.
+    pub const fn of<T: Identified>() -> Self {
+        let (size_bytes, align_bytes) = (size_of::<T>() as u64, align_of::<T>() as u64);
+        let hash = fnv_1a(0xcbf2_9ce4_8422_2325, T::NAME.as_bytes());
+        let hash = fnv_1a(hash, &size_bytes.to_le_bytes());
+        Self { size_bytes, hash: fnv_1a(hash, &align_bytes.to_le_bytes()) }
+    }
+}
+
+const fn fnv_1a(mut hash: u64, bytes: &[u8]) -> u64 {
+    let mut index = 0;
+    while index < bytes.len() {
+        hash = (hash ^ bytes[index] as u64).wrapping_mul(0x100_0000_01b3);
+        index += 1;
+    }
+    hash
+}
+
 /// Sends values of `T`, each as one message of `size_of::<T>()` bytes.
 ///
 /// ```
@@ -162,4 +236,31 @@ fn check_size<T>(properties: &LinkProperties) -> Result<(), OpenError> {
         &Resource::unnamed(properties.mechanism),
         OpenErrorKind::InvalidOption { option: "type", requirement },
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_the_same_in_every_build() {
+        // Written down, not computed: other programs, built long ago, have it too.
+        let identity = TypeIdentity { size_bytes: 8, hash: 0xaf4c_548b_cc96_4472 };
+        assert_eq!(TypeIdentity::of::<u64>(), identity);
+    }
+
+    #[test]
+    fn types_of_another_name_size_or_alignment_are_others() {
+        let identities = [
+            TypeIdentity::of::<()>(),
+            TypeIdentity::of::<u64>(),
+            TypeIdentity::of::<i64>(),
+            TypeIdentity::of::<[u64; 2]>(),
+            TypeIdentity::of::<[u32; 2]>(),
+            TypeIdentity::of::<[u8; 8]>(),
+        ];
+        for (index, one) in identities.iter().enumerate() {
+            assert!(!identities[index + 1..].contains(one), "{one:?}");
+        }
+    }
 }
