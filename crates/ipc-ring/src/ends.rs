@@ -17,6 +17,7 @@ use ipc_core::{
     WaitSource, WhenFull,
 };
 
+use crate::batch::Batch;
 use crate::bell::PipeBell;
 use crate::endpoint::receiving::Receiving;
 use crate::endpoint::sending::Sending;
@@ -98,12 +99,12 @@ impl RingSender {
     ///
     /// Those of [`Sender::send_deadline`] for the first message; a later one that cannot be sent ends
     /// the batch before it.
-    pub fn send_batch(
+    pub fn send_batch<M: AsRef<[u8]>>(
         &mut self,
-        messages: &[&[u8]],
+        messages: &[M],
         deadline: Deadline,
     ) -> Result<usize, SendError> {
-        self.sending.send_batch(messages, deadline)
+        self.sending.send_batch(messages.iter().map(AsRef::as_ref), deadline)
     }
 }
 
@@ -175,6 +176,43 @@ impl Receiver for RingReceiver {
 impl RingReceiver {
     pub(crate) fn new(receiving: Receiving<Mapped, PipeBell>, peer: ProcessPeer) -> Self {
         Self { receiving, peer }
+    }
+
+    /// Receives several messages at once into `batch`, in place of what it held: waits until `deadline`
+    /// for the first, and takes what else is there, as far as the batch has room. Returns how many: at
+    /// least one, unless the batch has room for none.
+    ///
+    /// The sender is told of the room as with single messages: once for each eighth of the ring.
+    ///
+    /// ```
+    /// use ipc_core::{Deadline, Sender};
+    /// use ipc_ring::{Batch, Link, Options};
+    ///
+    /// # let (here, there) = Link::between_threads(&Options::new(), &Options::new())?;
+    /// # let (mut sender, mut receiver) = (here.sender.unwrap(), there.receiver.unwrap());
+    /// sender.send_batch(&["coffee", "tea"], Deadline::Never)?;
+    /// sender.send(b"cake")?;
+    ///
+    /// let mut orders = Batch::new(32, 4096);
+    /// assert_eq!(receiver.recv_batch(&mut orders, Deadline::Never)?, 3);
+    /// for order in &orders {
+    ///     println!("{}", String::from_utf8_lossy(order));
+    /// }
+    /// # assert!(orders.iter().eq([&b"coffee"[..], b"tea", b"cake"]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Receiver::recv_deadline`] for the first message, among them
+    /// [`RecvError::BufferTooSmall`] if it is longer than the whole batch. The batch is empty then. What
+    /// goes wrong after the first message ends the batch, and is the next call's error.
+    pub fn recv_batch(
+        &mut self,
+        batch: &mut Batch,
+        deadline: Deadline,
+    ) -> Result<usize, RecvError> {
+        self.receiving.recv_batch(batch, deadline)
     }
 
     /// The process at the other end. See [`Link::peer`](crate::Link::peer).

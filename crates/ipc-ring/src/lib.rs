@@ -68,6 +68,7 @@
 // Under loom, what is left is the protocol and the endpoints over its memory.
 #![cfg_attr(ipc_loom, allow(dead_code))]
 
+mod batch;
 mod bell;
 #[cfg(not(ipc_loom))]
 mod copy;
@@ -88,6 +89,7 @@ mod rendezvous;
 #[cfg(all(feature = "testing", not(ipc_loom)))]
 pub mod testing;
 
+pub use batch::{Batch, BatchIter};
 #[cfg(not(ipc_loom))]
 pub use ends::{RingLoan, RingMessage, RingReceiver, RingSender};
 #[cfg(not(ipc_loom))]

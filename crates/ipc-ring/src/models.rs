@@ -179,7 +179,7 @@ fn a_batch_is_seen_in_order() {
         let (mut sending, receiving) = endpoints(0);
         let mut receiving = receiving;
         let sender = thread::spawn(move || {
-            let sent = sending.send_batch(&[b"a", b"b"], Deadline::Never).expect("sent");
+            let sent = sending.send_batch([&b"a"[..], b"b"], Deadline::Never).expect("sent");
             assert_eq!(sent, 2);
         });
         let mut buffer = [0; 16];

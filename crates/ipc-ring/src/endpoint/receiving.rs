@@ -5,6 +5,7 @@ use ipc_core::{Deadline, OsError, Received, RecvError, Resource, SpinBudget, Wai
 
 use super::LOOKS_PER_CHECK;
 use super::pace::Pace;
+use crate::batch::Batch;
 use crate::bell::{Bell, Heard};
 use crate::protocol::Violation;
 use crate::protocol::consumer::{Consumer, Message};
@@ -67,6 +68,84 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         self.consumer.memory().read(message.offset, buffer);
         self.release(message);
         Ok(Received::of_len(message.len()))
+    }
+
+    /// Waits for a message until `deadline`, then receives what is there, as far as `batch` has room.
+    pub(crate) fn recv_batch(
+        &mut self,
+        batch: &mut Batch,
+        deadline: Deadline,
+    ) -> Result<usize, RecvError> {
+        batch.clear();
+        if batch.is_full() {
+            return Ok(0);
+        }
+        let mut next = Some(self.next(deadline)?);
+        while let Some(message) = next {
+            let Some(buffer) = batch.push(message.len()) else {
+                if batch.is_empty() {
+                    return Err(self.too_small(message.len(), batch.max_bytes()));
+                }
+                break;
+            };
+            self.consumer.memory().read(message.offset, buffer);
+            self.release(message);
+            next = if batch.is_full() { None } else { self.another() };
+        }
+        Ok(batch.len())
+    }
+
+    /// Receives a message of exactly the buffer's length.
+    #[inline(always)] // the hot path; where the caller's length is a constant, the copy has no loop
+    pub(crate) fn recv_exactly(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<(), RecvError> {
+        let message = self.next(deadline)?;
+        self.take_exactly(message, buffer)
+    }
+
+    /// As [`recv_batch`](Self::recv_batch), where each message has exactly the length of its buffer.
+    #[inline]
+    pub(crate) fn recv_exactly_batch<'a>(
+        &mut self,
+        buffers: impl IntoIterator<Item = &'a mut [u8]>,
+        deadline: Deadline,
+    ) -> Result<usize, RecvError> {
+        let mut received = 0;
+        for buffer in buffers {
+            let message = if received == 0 { Some(self.next(deadline)?) } else { self.another() };
+            let Some(message) = message else { break };
+            match self.take_exactly(message, buffer) {
+                Ok(()) => received += 1,
+                Err(error) if received == 0 => return Err(error),
+                Err(_) => break, // it poisons the link: the next call tells
+            }
+        }
+        Ok(received)
+    }
+
+    #[inline(always)] // the hot path
+    fn take_exactly(&mut self, message: Message, buffer: &mut [u8]) -> Result<(), RecvError> {
+        if message.len() != buffer.len() {
+            return Err(self.poison(Violation("a message of another length than the type has")));
+        }
+        self.consumer.memory().read(message.offset, buffer);
+        self.release(message);
+        Ok(())
+    }
+
+    /// The message after another one of the same batch, if it is there. What else may be there (a
+    /// violation, the end) the next call tells.
+    #[inline]
+    fn another(&mut self) -> Option<Message> {
+        let message = match self.consumer.peek_fast() {
+            None => self.peek().ok().flatten(),
+            message => message,
+        }?;
+        self.pace.saw(message.len());
+        Some(message)
     }
 
     /// The next message, which stays in the ring until it is [`release`](Self::release)d.
@@ -184,7 +263,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         }
         self.consumer.announce(Intent::Arm);
         // A violation is ready too: the receive that follows reports it.
-        let ready = !matches!(self.consumer.peek(), Ok(None));
+        let ready = !matches!(self.peek(), Ok(None));
         if ready {
             self.consumer.awake();
         }

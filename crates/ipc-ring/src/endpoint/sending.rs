@@ -69,9 +69,10 @@ impl<M: Memory, B: Bell> Sending<M, B> {
 
     /// Sends as many of `messages` as there is room for, at least one, and makes them visible
     /// together. Waits for room for the first only. Returns how many.
-    pub(crate) fn send_batch(
+    #[inline] // where the messages' length is a constant, the copies have no loops
+    pub(crate) fn send_batch<'a>(
         &mut self,
-        messages: &[&[u8]],
+        messages: impl IntoIterator<Item = &'a [u8]>,
         deadline: Deadline,
     ) -> Result<usize, SendError> {
         let mut sent = 0;
