@@ -11,6 +11,10 @@
 //!   12..16  layout hash       creator        handshake
 //!   16..24  capacity          creator        handshake   bytes of the ring, 0 or a power of two
 //!   24..32  flags             creator        handshake   bit 0: the receiver may sleep
+//!   32..40  size sent         creator        handshake   of the type of messages sent, 0 for bytes
+//!   40..48  type sent         creator        handshake   the hash of it, 0 for bytes
+//!   48..56  size received     creator        handshake   the same of the messages received
+//!   56..64  type received     creator        handshake
 //!  128..136 sender's sleep    its sender     receiver    see `protocol::sleep`
 //!  256..264 receiver's head   its receiver   sender      position up to which it has read
 //!  384..392 receiver's sleep  its receiver   sender
@@ -32,6 +36,10 @@ pub(crate) const VERSION_OFFSET: usize = 8;
 pub(crate) const HASH_OFFSET: usize = 12;
 pub(crate) const CAPACITY_OFFSET: usize = 16;
 pub(crate) const FLAGS_OFFSET: usize = 24;
+pub(crate) const SENT_SIZE_OFFSET: usize = 32;
+pub(crate) const SENT_HASH_OFFSET: usize = 40;
+pub(crate) const RECEIVED_SIZE_OFFSET: usize = 48;
+pub(crate) const RECEIVED_HASH_OFFSET: usize = 56;
 pub(crate) const SENDER_SLEEP_OFFSET: usize = 128;
 pub(crate) const HEAD_OFFSET: usize = 256;
 pub(crate) const RECEIVER_SLEEP_OFFSET: usize = 384;
@@ -56,7 +64,11 @@ const _: () = {
     assert!(VERSION_OFFSET + 4 == HASH_OFFSET);
     assert!(HASH_OFFSET + 4 == CAPACITY_OFFSET);
     assert!(CAPACITY_OFFSET + 8 == FLAGS_OFFSET);
-    assert!(FLAGS_OFFSET + 8 <= SENDER_SLEEP_OFFSET);
+    assert!(FLAGS_OFFSET + 8 == SENT_SIZE_OFFSET);
+    assert!(SENT_SIZE_OFFSET + 8 == SENT_HASH_OFFSET);
+    assert!(SENT_HASH_OFFSET + 8 == RECEIVED_SIZE_OFFSET);
+    assert!(RECEIVED_SIZE_OFFSET + 8 == RECEIVED_HASH_OFFSET);
+    assert!(RECEIVED_HASH_OFFSET + 8 <= SENDER_SLEEP_OFFSET);
     assert!(HEAD_OFFSET - SENDER_SLEEP_OFFSET >= 128);
     assert!(RECEIVER_SLEEP_OFFSET - HEAD_OFFSET >= 128);
     assert!(RECEIVER_SLEEP_OFFSET + 128 <= RING_OFFSET);
@@ -65,8 +77,9 @@ const _: () = {
 
 /// FNV-1a over what a peer must agree on.
 const fn hash() -> u32 {
-    let text = b"magic:8@0 version:4@8 hash:4@12 capacity:8@16 flags:8@24 sender_sleep:8@128 \
-                 head:8@256 receiver_sleep:8@384 ring@4096 record:header:8 kind<<56 urgent<<32 len";
+    let text = b"magic:8@0 version:4@8 hash:4@12 capacity:8@16 flags:8@24 \
+                 sent_size:8@32 sent_hash:8@40 received_size:8@48 received_hash:8@56 \
+                 sender_sleep:8@128 head:8@256 receiver_sleep:8@384 ring@4096 record:header:8 kind<<56 urgent<<32 len";
     let mut hash = 0x811c_9dc5_u32;
     let mut index = 0;
     while index < text.len() {

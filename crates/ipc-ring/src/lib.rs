@@ -91,10 +91,12 @@ pub mod testing;
 
 pub use batch::{Batch, BatchIter};
 #[cfg(not(ipc_loom))]
-pub use ends::{RingLoan, RingMessage, RingReceiver, RingSender};
+pub use ends::{
+    RingLoan, RingMessage, RingReceiver, RingSender, TypedRingReceiver, TypedRingSender,
+};
 #[cfg(not(ipc_loom))]
 pub use ipc_core::handover::ChildEnd;
 #[cfg(not(ipc_loom))]
-pub use link::{Link, Options, PairEnd, PeerUser, pair};
+pub use link::{Link, LinkOptions, Options, PairEnd, PeerUser, TypedLink, TypedOptions, pair};
 #[cfg(not(ipc_loom))]
 pub use rendezvous::{Address, ListenOptions, Listener, connect, listen};

@@ -12,7 +12,7 @@ use ipc_socket::{UnixAddress, UnixOptions, UnixSeqpacketConnection, UnixSeqpacke
 use rustix::event::{PollFd, PollFlags};
 
 use crate::link::Handshake;
-use crate::{Link, Options, PeerUser};
+use crate::{LinkOptions, PeerUser};
 
 /// How many clients may have connected without having said hello. One more, and the one that has
 /// been silent for longest is turned away.
@@ -173,11 +173,11 @@ impl Default for ListenOptions {
 ///
 /// [`OpenErrorKind::NotFound`] if there is no such name or path, [`OpenErrorKind::Refused`] if who
 /// listened there is gone; [`OpenErrorKind::TimedOut`]; those of [`Link::over`].
-pub fn connect(
+pub fn connect<O: LinkOptions>(
     address: impl Into<Address>,
-    options: &Options,
+    options: &O,
     deadline: Deadline,
-) -> Result<Link, OpenError> {
+) -> Result<O::Link, OpenError> {
     let address = address.into();
     let connection = UnixSeqpacketConnection::connect(address.to_unix()?, deadline)?;
     let (socket, usual_user) = (connection.receiver.as_fd(), address.usual_user());
@@ -213,7 +213,11 @@ impl Listener {
     ///
     /// [`OpenErrorKind::TimedOut`], also under [`Deadline::Now`]. Those of [`Link::over`] when a
     /// client broke the handshake: it is turned away, and the next call serves the others.
-    pub fn accept(&mut self, options: &Options, deadline: Deadline) -> Result<Link, OpenError> {
+    pub fn accept<O: LinkOptions>(
+        &mut self,
+        options: &O,
+        deadline: Deadline,
+    ) -> Result<O::Link, OpenError> {
         // What is there is served even when the deadline has passed, but not without end.
         let mut overtime = 0..=2 * MAX_SILENT_CLIENTS;
         while !deadline.has_passed() || overtime.next().is_some() {
@@ -232,7 +236,7 @@ impl Listener {
 
     /// Makes a link with a client that has said hello in one packet, and whose socket has room for our
     /// answer: none of this waits.
-    fn greet(&mut self, index: usize, options: &Options) -> Result<Link, OpenError> {
+    fn greet<O: LinkOptions>(&mut self, index: usize, options: &O) -> Result<O::Link, OpenError> {
         let client = self.silent.remove(index);
         let (socket, resource) = (client.receiver.as_fd(), &self.resource);
         Handshake { socket, usual_user: self.usual_user, resource }.answer(options, Deadline::Now)

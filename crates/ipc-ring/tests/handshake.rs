@@ -100,8 +100,8 @@ const CASES: &[Case] = &[
     ("capacity all ones", |hello| hello.put(16, &u64::MAX.to_ne_bytes()), "capacity is"),
     ("another capacity", |hello| hello.put(16, &4096_u64.to_ne_bytes()), "size in bytes is"),
     ("unknown flag", |hello| hello.put(24, &(1_u64 << 40).to_ne_bytes()), "unknown flags"),
-    ("half a hello", |hello| hello.bytes.truncate(16), "hello in bytes is 16, expected 32"),
-    ("one byte", |hello| hello.bytes.truncate(1), "hello in bytes is 1, expected 32"),
+    ("half a hello", |hello| hello.bytes.truncate(16), "hello in bytes is 16, expected 64"),
+    ("one byte", |hello| hello.bytes.truncate(1), "hello in bytes is 1, expected 64"),
     ("too long", |hello| hello.bytes.push(0), "longer than the buffer"),
     ("no descriptors", |hello| hello.descriptors.clear(), "number of descriptors is 0"),
     ("two descriptors", |hello| hello.descriptors.truncate(2), "number of descriptors is 2"),
@@ -282,18 +282,19 @@ fn a_listener_turns_away_every_broken_hello_and_lives_on() {
                 let client = UnixSeqpacketConnection::connect(path.as_str(), Deadline::Never);
                 let client = client.expect("connects");
                 hello.send(client.receiver.as_fd());
-                // It is hung up on, and gets nothing.
-                let answer = recv_with_descriptors(
-                    client.receiver.as_fd(),
-                    &mut [0; 64],
-                    8,
-                    Deadline::Never,
-                );
-                let is_gone = match answer {
-                    Ok(arrival) => arrival.len == 0 && arrival.descriptors.is_empty(),
-                    Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+                // It gets words at most, and is hung up on.
+                let is_gone = |_: &i32| {
+                    let socket = client.receiver.as_fd();
+                    let answer = recv_with_descriptors(socket, &mut [0; 64], 8, Deadline::Never);
+                    match answer {
+                        Ok(arrival) => {
+                            assert!(arrival.descriptors.is_empty(), "memory for a broken hello");
+                            arrival.len == 0
+                        }
+                        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+                    }
                 };
-                assert!(is_gone, "an answer to a broken hello");
+                assert!((0..2).any(|attempt| is_gone(&attempt)), "more than one answer");
             });
             let address = Address::path(path);
             let mut link = connect(&address, &Options::new(), Deadline::Never).expect("a link");
@@ -359,7 +360,7 @@ fn a_hello_sent_too_early_without_credentials_is_credited_to_nobody() {
             let descriptors: Vec<_> = hello.descriptors.iter().map(AsFd::as_fd).collect();
             let sent =
                 send_with_descriptors(socket.as_fd(), &hello.bytes, &descriptors, Deadline::Never);
-            assert_eq!(sent.expect("sends"), 32);
+            assert_eq!(sent.expect("sends"), 64);
             host.tell("sent");
             assert_eq!(host.hear(), "done");
         },
@@ -423,7 +424,7 @@ fn a_listener_that_takes_the_hello_and_never_answers_costs_no_more_than_the_dead
             let client = listener.accept(Deadline::Never).expect("it connects");
             let hello =
                 recv_with_descriptors(client.receiver.as_fd(), &mut [0; 64], 8, Deadline::Never);
-            assert_eq!(hello.expect("it says hello").len, 32);
+            assert_eq!(hello.expect("it says hello").len, 64);
             assert_eq!(host.hear(), "done");
         },
     );

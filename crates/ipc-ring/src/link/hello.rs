@@ -1,21 +1,35 @@
 //! The bytes that each side says to the other. Leaves out the descriptors that go with them.
 
-use ipc_core::OpenErrorKind;
+use ipc_core::{OpenErrorKind, TypeIdentity, WaitStrategy};
 
 use super::options::{Options, is_capacity};
 use crate::layout;
 
-/// What each side says: the five fields that also begin its memory (see [`layout`]), checked.
+/// What each side says: the fields that also begin its memory (see [`layout`]), checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hello {
     /// Bytes of its ring: a power of two within the layout's bounds, or 0 for none.
     pub(crate) capacity: usize,
     /// Whether its receiver may ever sleep, and so must be woken.
     pub(crate) receiver_may_sleep: bool,
+    /// The type of the messages on its ring.
+    pub(crate) sends: TypeIdentity,
+    /// The type of the messages that it expects on the other ring.
+    pub(crate) receives: TypeIdentity,
 }
 
 impl Hello {
-    pub(crate) const BYTES: usize = 32;
+    pub(crate) const BYTES: usize = 64;
+
+    /// What the side with these options says.
+    pub(crate) fn of(options: &Options) -> Self {
+        Self {
+            capacity: options.capacity_bytes,
+            receiver_may_sleep: options.strategy != WaitStrategy::Spin,
+            sends: options.sends,
+            receives: options.receives,
+        }
+    }
 
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         let flags = if self.receiver_may_sleep { layout::RECEIVER_MAY_SLEEP } else { 0 };
@@ -26,6 +40,10 @@ impl Hello {
         put(layout::HASH_OFFSET, &layout::HASH.to_ne_bytes());
         put(layout::CAPACITY_OFFSET, &(self.capacity as u64).to_ne_bytes());
         put(layout::FLAGS_OFFSET, &flags.to_ne_bytes());
+        put(layout::SENT_SIZE_OFFSET, &self.sends.size_bytes.to_ne_bytes());
+        put(layout::SENT_HASH_OFFSET, &self.sends.hash.to_ne_bytes());
+        put(layout::RECEIVED_SIZE_OFFSET, &self.receives.size_bytes.to_ne_bytes());
+        put(layout::RECEIVED_HASH_OFFSET, &self.receives.hash.to_ne_bytes());
         bytes
     }
 
@@ -33,10 +51,6 @@ impl Hello {
     pub(crate) fn from_bytes(bytes: &[u8; Self::BYTES]) -> Result<Self, OpenErrorKind> {
         let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
         let half = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
-        let same = |what, expected: u64, found: u64| {
-            let mismatch = OpenErrorKind::Mismatch { what, expected, found };
-            if expected == found { Ok(()) } else { Err(mismatch) }
-        };
         same("magic", layout::MAGIC, word(layout::MAGIC_OFFSET))?;
         same("version", layout::VERSION.into(), half(layout::VERSION_OFFSET).into())?;
         same("layout hash", layout::HASH.into(), half(layout::HASH_OFFSET).into())?;
@@ -48,6 +62,41 @@ impl Hello {
         };
         let flags = word(layout::FLAGS_OFFSET);
         same("set of unknown flags", 0, flags & !layout::RECEIVER_MAY_SLEEP)?;
-        Ok(Self { capacity, receiver_may_sleep: flags & layout::RECEIVER_MAY_SLEEP != 0 })
+        let identity = |size, hash| TypeIdentity { size_bytes: word(size), hash: word(hash) };
+        Ok(Self {
+            capacity,
+            receiver_may_sleep: flags & layout::RECEIVER_MAY_SLEEP != 0,
+            sends: identity(layout::SENT_SIZE_OFFSET, layout::SENT_HASH_OFFSET),
+            receives: identity(layout::RECEIVED_SIZE_OFFSET, layout::RECEIVED_HASH_OFFSET),
+        })
     }
+
+    /// Checks that what one side sends is what the other expects, on each ring that there is. `self` is
+    /// this side.
+    pub(super) fn check_types(&self, there: &Self) -> Result<(), OpenErrorKind> {
+        if self.capacity > 0 {
+            let (ours, theirs) = (self.sends, there.receives);
+            same(
+                "size in bytes of the type that the peer receives",
+                ours.size_bytes,
+                theirs.size_bytes,
+            )?;
+            same("hash of the type that the peer receives", ours.hash, theirs.hash)?;
+        }
+        if there.capacity > 0 {
+            let (ours, theirs) = (self.receives, there.sends);
+            same(
+                "size in bytes of the type that the peer sends",
+                ours.size_bytes,
+                theirs.size_bytes,
+            )?;
+            same("hash of the type that the peer sends", ours.hash, theirs.hash)?;
+        }
+        Ok(())
+    }
+}
+
+fn same(what: &'static str, expected: u64, found: u64) -> Result<(), OpenErrorKind> {
+    let mismatch = OpenErrorKind::Mismatch { what, expected, found };
+    if expected == found { Ok(()) } else { Err(mismatch) }
 }

@@ -7,6 +7,7 @@
 //! | `pair` | a socket for a parent and its child, or for two threads |
 //! | `handshake` | who says hello when, and whose word it is |
 //! | `hello` | the bytes of it |
+//! | `typed` | links of values |
 //! | `side` | the descriptors that go with it: made, sent, received, checked |
 //! | `peer` | who the other process is, and whether it lives |
 
@@ -16,6 +17,7 @@ mod options;
 mod pair;
 pub(crate) mod peer;
 mod side;
+mod typed;
 
 use std::os::fd::AsFd;
 
@@ -29,6 +31,7 @@ pub(crate) use hello::Hello;
 pub use options::Options;
 pub use pair::{PairEnd, pair};
 pub use peer::PeerUser;
+pub use typed::{LinkOptions, TypedLink, TypedOptions};
 
 /// A link between two processes: up to two rings, one each way.
 ///
@@ -48,21 +51,21 @@ impl Link {
     ///
     /// Each side creates the memory that it writes and seals it, so that the kernel lets the other
     /// side read it only and nobody change its size; each checks what it was sent before mapping it.
-    /// Blocks until `deadline` for the other side. If it fails, nothing stays open.
+    /// The link is a [`Link`], or a [`TypedLink`] if the options say so ([`Options::typed`]). Blocks until `deadline` for the other side. If it fails, nothing stays open.
     ///
     /// # Errors
     ///
     /// [`InvalidOption`](ipc_core::OpenErrorKind::InvalidOption) for a capacity that cannot be;
-    /// [`Mismatch`](ipc_core::OpenErrorKind::Mismatch) if the other side speaks another version or
-    /// sent anything that does not fit;
+    /// [`Mismatch`](ipc_core::OpenErrorKind::Mismatch) if the other side speaks another version, has
+    /// messages of another type, or sent anything that does not fit;
     /// [`PermissionDenied`](ipc_core::OpenErrorKind::PermissionDenied) if it is of another user than
     /// the options want; [`PeerGone`](ipc_core::OpenErrorKind::PeerGone),
     /// [`TimedOut`](ipc_core::OpenErrorKind::TimedOut); those of the system calls.
-    pub fn over(
+    pub fn over<O: LinkOptions>(
         socket: impl AsFd,
-        options: &Options,
+        options: &O,
         deadline: Deadline,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<O::Link, OpenError> {
         let (socket, resource) = (socket.as_fd(), &Resource::unnamed("ring"));
         Handshake { socket, usual_user: PeerUser::Any, resource }.offer(options, deadline)
     }

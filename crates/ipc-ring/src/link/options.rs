@@ -1,6 +1,6 @@
 //! What one side brings to a link. Leaves out what it makes of it: see `side.rs`.
 
-use ipc_core::WaitStrategy;
+use ipc_core::{TypeIdentity, WaitStrategy};
 use ipc_shm::Backing;
 
 use super::PeerUser;
@@ -22,7 +22,12 @@ pub struct Options {
     pub(super) backing: Backing,
     /// `None` is what is usual for how the link is made.
     peer_user: Option<PeerUser>,
+    pub(super) sends: TypeIdentity,
+    pub(super) receives: TypeIdentity,
 }
+
+/// The type of messages of any bytes.
+pub(super) const BYTES: TypeIdentity = TypeIdentity { size_bytes: 0, hash: 0 };
 
 impl Options {
     /// The capacity of a ring unless another is asked for, in bytes. Several times what a core's own
@@ -39,6 +44,8 @@ impl Options {
             strategy: WaitStrategy::adaptive(),
             backing: Backing::Lazy,
             peer_user: None,
+            sends: BYTES,
+            receives: BYTES,
         }
     }
 

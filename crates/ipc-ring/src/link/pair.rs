@@ -8,7 +8,7 @@ use ipc_core::handover::{self, ChildEnd};
 use ipc_core::{Deadline, OpenError, OpenErrorKind, Resource};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::{Handshake, Link, Options, PeerUser};
+use super::{Handshake, Link, LinkOptions, PeerUser};
 
 /// Two ends that can become a link.
 ///
@@ -68,7 +68,11 @@ impl PairEnd {
     ///
     /// Those of [`Link::over`]; [`OpenErrorKind::PeerGone`] if the child ends without having made its
     /// side, as long as nobody here holds its [`ChildEnd`].
-    pub fn join(self, options: &Options, deadline: Deadline) -> Result<Link, OpenError> {
+    pub fn join<O: LinkOptions>(
+        self,
+        options: &O,
+        deadline: Deadline,
+    ) -> Result<O::Link, OpenError> {
         self.handshake(&resource()).offer(options, deadline)
     }
 
@@ -107,11 +111,11 @@ impl Link {
     /// [`OpenErrorKind::NotFound`] without such a variable; [`OpenErrorKind::InvalidOption`] if it does
     /// not name a connected Unix socket; [`OpenErrorKind::InUse`] if that is taken already; those of
     /// [`Link::over`].
-    pub fn inherited(
+    pub fn inherited<O: LinkOptions>(
         variable: &str,
-        options: &Options,
+        options: &O,
         deadline: Deadline,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<O::Link, OpenError> {
         let resource = Resource::named("ring of environment variable", variable);
         let socket = handover::take(variable, &resource, |end| check_socket(end, &resource))?;
         PairEnd(socket).handshake(&resource).offer(options, deadline)
@@ -135,15 +139,18 @@ impl Link {
     /// # Errors
     ///
     /// [`OpenErrorKind::InvalidOption`] for a capacity that cannot be; those of the system calls.
-    pub fn between_threads(here: &Options, there: &Options) -> Result<(Self, Self), OpenError> {
+    pub fn between_threads<H: LinkOptions, T: LinkOptions>(
+        here: &H,
+        there: &T,
+    ) -> Result<(H::Link, T::Link), OpenError> {
         let (one, other) = pair()?;
         let resource = &resource();
         let (one, other) = (one.handshake(resource), other.handshake(resource));
         // None of it waits: each hello is there before the other side listens for it.
-        let said = one.say(here, Deadline::Now)?;
+        let said = one.say(here.options(), Deadline::Now)?;
         let there = other.answer(there, Deadline::Now)?;
-        let here = said.join(one.hear(here, Deadline::Now)?);
-        Ok((here, there))
+        let here = said.join(one.hear(here.options(), Deadline::Now)?);
+        Ok((H::finish(here), there))
     }
 }
 

@@ -46,8 +46,15 @@ impl Side {
             let kind = OpenErrorKind::InvalidOption { option: "capacity", requirement };
             return Err(OpenError::new("create", resource, kind));
         }
-        let strategy = options.strategy;
-        let hello = Hello { capacity, receiver_may_sleep: strategy != WaitStrategy::Spin };
+        let (size, longest) = (options.sends.size_bytes, options.longest_message());
+        if capacity > 0 && size > longest as u64 {
+            let requirement = format!(
+                "{capacity} bytes carry messages of up to {longest}, values of the type have {size}"
+            );
+            let kind = OpenErrorKind::InvalidOption { option: "capacity", requirement };
+            return Err(OpenError::new("create", resource, kind));
+        }
+        let (hello, strategy) = (Hello::of(options), options.strategy);
         let memory = Memfd::create("ipc-ring", layout::memory_len(capacity), options.backing)?;
         let mapping = Arc::new(memory.map(Access::ReadWrite)?);
         memory.seal_for_peer()?;
@@ -72,7 +79,7 @@ impl Side {
         if sent == bytes.len() {
             return Ok(());
         }
-        // A new socket has room for 32 bytes.
+        // A new socket has room for 64 bytes.
         let kind = OpenErrorKind::Unsupported("a handshake over a socket that is nearly full");
         Err(OpenError::new("sendmsg", resource, kind))
     }
@@ -98,6 +105,13 @@ impl Side {
     }
 }
 
+/// What this side expects of the other one.
+pub(super) struct Expected {
+    /// What this side says: the types of messages must fit.
+    pub(super) here: Hello,
+    pub(super) user: PeerUser,
+}
+
 /// What the other side brought, checked.
 pub(super) struct PeerSide {
     hello: Hello,
@@ -115,7 +129,7 @@ impl PeerSide {
     /// be one when it is asked for its size.)
     pub(super) fn receive(
         socket: BorrowedFd<'_>,
-        user: PeerUser,
+        expected: Expected,
         deadline: Deadline,
         resource: &Resource,
     ) -> Result<Self, OpenError> {
@@ -134,11 +148,12 @@ impl PeerSide {
             let kind = OpenErrorKind::Unsupported("a handshake over a socket without credentials");
             return Err(refuse(kind));
         };
-        user.check(peer, resource)?;
+        expected.user.check(peer, resource)?;
         if arrival.len != bytes.len() {
             return Err(mismatch("length of the hello in bytes", bytes.len(), arrival.len));
         }
         let hello = Hello::from_bytes(&bytes).map_err(refuse)?;
+        expected.here.check_types(&hello).map_err(refuse)?;
         let descriptors = <[OwnedFd; DESCRIPTORS]>::try_from(arrival.descriptors);
         let [memory, sender_bell, receiver_bell] = descriptors
             .map_err(|found| mismatch("number of descriptors", DESCRIPTORS, found.len()))?;

@@ -215,7 +215,7 @@ pub fn hello(bytes: &[u8]) {
     hello[..len].copy_from_slice(&bytes[..len]);
     // As they are, hardly any bytes pass the first fields; with those of an honest hello, some do.
     check_hello(&hello);
-    let honest = Hello { capacity: 0, receiver_may_sleep: false }.to_bytes();
+    let honest = Hello::of(&crate::Options::new().receive_only()).to_bytes();
     hello[..CAPACITY_OFFSET].copy_from_slice(&honest[..CAPACITY_OFFSET]);
     check_hello(&hello);
 }
