@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 
+use crate::check_framing;
 use crate::check_plain;
 use crate::clock::Clock;
 use crate::machine;
@@ -72,6 +73,12 @@ struct Arguments {
 enum Part {
     /// Compare the textbook's ring with `rtrb` between two threads: it must be within 1.1 ×.
     CheckPlain,
+    /// Compare messages over pipes and Unix streams with plain reads and writes: at most 1.1 ×.
+    CheckFraming {
+        /// Be the receiving process.
+        #[arg(long, hide = true)]
+        guest: Option<String>,
+    },
     /// Measure as the host.
     #[command(hide = true)]
     Session { spec: String },
@@ -89,6 +96,7 @@ pub fn main(mechanisms: &[Mechanism]) -> ExitCode {
     let result = match &arguments.part {
         None => bench(&arguments, mechanisms),
         Some(Part::CheckPlain) => return check_plain::run(),
+        Some(Part::CheckFraming { guest }) => return check_framing::run(guest.as_deref()),
         Some(Part::Session { spec }) => parse(spec).and_then(|spec| host::run(&spec, mechanisms)),
         Some(Part::Guest { spec }) => match parse(spec) {
             Ok(spec) => return guest::run(&spec, mechanisms),

@@ -17,6 +17,7 @@
 //!
 //! Left out so far: plots, other libraries, comparisons with an earlier run.
 
+pub mod check_framing;
 pub mod check_plain;
 pub mod cli;
 pub mod clock;

@@ -1,0 +1,246 @@
+//! What our frames cost on a stream of bytes: messages over a pipe and a Unix stream, between two
+//! processes, beside a plain loop of `write` and `read` of the same sizes, which knows without a frame
+//! how long each message is. Framing should take at most 1.1 × as long. Not a test, since other work
+//! on the machine can fail it.
+//!
+//! Each sample is a stream of messages, timed from before the first send until the other process has
+//! said that it has them all. Samples alternate within one pair of processes, and of the ratios of
+//! neighbours the median counts, since the machine's moods last longer than one pair of samples.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use ipc_core::{Receiver, Resource, Sender, handover};
+use ipc_pipe::{PipeReceiver, PipeSender};
+use ipc_socket::{StreamReceiver, StreamSender, UnixOptions};
+
+use crate::machine;
+use crate::report::summary::median;
+
+/// The most that framing may take, in multiples of the plain loop.
+const ALLOWED: f64 = 1.1;
+const SIZES: [usize; 9] = [8, 64, 512, 4096, 8192, 16_384, 65_536, 262_144, 1 << 20];
+/// Pairs of samples.
+const PAIRS: usize = 21;
+/// How often to try before giving up.
+const ATTEMPTS: usize = 4;
+/// What a sample moves, in bytes and in messages.
+const SAMPLE_BYTES: usize = 32 << 20;
+const SAMPLE_MESSAGES: usize = 20_000;
+
+/// Names of environment variables by which the guest finds its ends.
+const CONTROL: &str = "IPC_BENCH_CONTROL";
+const FRAMED: &str = "IPC_BENCH_FRAMED";
+const PLAIN: &str = "IPC_BENCH_PLAIN";
+
+/// Compares on both kinds of stream; fails if framing was never cheap enough. In the guest, which has
+/// the name of a stream, reads what the host sends.
+pub fn run(guest_of: Option<&str>) -> ExitCode {
+    let result = match guest_of {
+        None => host(),
+        Some("pipe") => guest(PipeReceiver::inherited(FRAMED)),
+        Some(_) => guest(inherited_socket().map(|(_, receiver)| receiver)),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("check-framing: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn host() -> anyhow::Result<bool> {
+    let cpus = machine::two_cpus()?.context("it takes two processors")?;
+    println!("messages by plain reads and writes, one way between processes (at most {ALLOWED} ×)");
+    let mut good = true;
+    for size in SIZES {
+        good &= compare("pipe", size, cpus, Pair::over_pipes)?;
+    }
+    for size in SIZES {
+        good &= compare("Unix stream", size, cpus, Pair::over_sockets)?;
+    }
+    Ok(good)
+}
+
+fn compare<S: Sender>(
+    name: &str,
+    size: usize,
+    cpus: [usize; 2],
+    make: fn([usize; 2]) -> anyhow::Result<Pair<S>>,
+) -> anyhow::Result<bool> {
+    let mut best = f64::INFINITY;
+    let mut figures = [0.0; 2];
+    for _ in 0..ATTEMPTS {
+        let mut pair = make(cpus)?;
+        let count = (SAMPLE_BYTES / size).clamp(16, SAMPLE_MESSAGES);
+        let (mut framed, mut plain, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..=PAIRS {
+            let sample = [pair.framed(size, count)?, pair.plain(size, count)?];
+            framed.push(sample[0]);
+            plain.push(sample[1]);
+            ratios.push(sample[0] / sample[1]);
+        }
+        // The first pair has warmed up.
+        let median_of = |values: Vec<f64>| median(values.into_iter().skip(1)).unwrap_or(f64::NAN);
+        let ratio = median_of(ratios);
+        if ratio < best {
+            best = ratio;
+            figures = [median_of(framed), median_of(plain)];
+        }
+        pair.end()?;
+        if best <= ALLOWED {
+            break;
+        }
+    }
+    let verdict = if best <= ALLOWED { "" } else { "  TOO SLOW" };
+    println!(
+        "{name:<12} {size:>8} B  framed {:>10.0} ns  plain {:>10.0} ns  {best:.2} ×{verdict}",
+        figures[0], figures[1]
+    );
+    Ok(best <= ALLOWED)
+}
+
+/// The host's ends, and its guest.
+struct Pair<S> {
+    framed: S,
+    plain: std::fs::File,
+    control: UnixStream,
+    child: Child,
+    message: Vec<u8>,
+}
+
+impl Pair<PipeSender> {
+    fn over_pipes(cpus: [usize; 2]) -> anyhow::Result<Self> {
+        let (framed, theirs) = ipc_pipe::pipe()?;
+        let (plain_theirs, plain) = std::io::pipe()?;
+        let mut command = guest_command("pipe")?;
+        let given = theirs.give_to(&mut command, FRAMED)?;
+        let (control, child) = start(command, plain_theirs.into(), cpus)?;
+        drop(given);
+        let plain = OwnedFd::from(plain).into();
+        Ok(Self { framed, plain, control, child, message: Vec::new() })
+    }
+}
+
+impl Pair<StreamSender> {
+    fn over_sockets(cpus: [usize; 2]) -> anyhow::Result<Self> {
+        let link = Resource::unnamed("Unix stream");
+        let (ours, theirs) = UnixStream::pair()?;
+        let (plain, plain_theirs) = UnixStream::pair()?;
+        let framed = UnixOptions::new().adopt_stream(ours.into())?.sender;
+        let mut command = guest_command("socket")?;
+        let given = handover::give(theirs.into(), &mut command, FRAMED, &link)?;
+        let (control, child) = start(command, plain_theirs.into(), cpus)?;
+        drop(given);
+        let plain = OwnedFd::from(plain).into();
+        Ok(Self { framed, plain, control, child, message: Vec::new() })
+    }
+}
+
+fn guest_command(name: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["check-framing", "--guest", name]);
+    Ok(command)
+}
+
+fn start(
+    mut command: Command,
+    plain: OwnedFd,
+    cpus: [usize; 2],
+) -> anyhow::Result<(UnixStream, Child)> {
+    let link = Resource::unnamed("end of a plain stream");
+    let (control, theirs) = UnixStream::pair()?;
+    let given = [
+        handover::give(plain, &mut command, PLAIN, &link)?,
+        handover::give(theirs.into(), &mut command, CONTROL, &link)?,
+    ];
+    // The guest inherits the processor that it is bound to.
+    machine::pin(cpus[1])?;
+    let child = command.spawn().context("the guest does not start")?;
+    machine::pin(cpus[0])?;
+    drop(given);
+    Ok((control, child))
+}
+
+impl<S: Sender> Pair<S> {
+    /// Nanoseconds for each of `count` messages in frames.
+    fn framed(&mut self, size: usize, count: usize) -> anyhow::Result<f64> {
+        self.announce(b'f', size, count)?;
+        let start = Instant::now();
+        for _ in 0..count {
+            self.framed.send(&self.message)?;
+        }
+        self.until_received(start, count)
+    }
+
+    /// The same without frames.
+    fn plain(&mut self, size: usize, count: usize) -> anyhow::Result<f64> {
+        self.announce(b'p', size, count)?;
+        let start = Instant::now();
+        for _ in 0..count {
+            self.plain.write_all(&self.message)?;
+        }
+        self.until_received(start, count)
+    }
+
+    fn announce(&mut self, mode: u8, size: usize, count: usize) -> anyhow::Result<()> {
+        self.message.resize(size, 0x5a);
+        let mut order = [0; 17];
+        order[0] = mode;
+        order[1..9].copy_from_slice(&(size as u64).to_le_bytes());
+        order[9..].copy_from_slice(&(count as u64).to_le_bytes());
+        self.control.write_all(&order)?;
+        self.control.read_exact(&mut [0]).context("the guest is not ready")?;
+        Ok(())
+    }
+
+    fn until_received(&mut self, start: Instant, count: usize) -> anyhow::Result<f64> {
+        self.control.read_exact(&mut [0]).context("the guest did not receive")?;
+        Ok(start.elapsed().as_nanos() as f64 / count as f64)
+    }
+
+    fn end(mut self) -> anyhow::Result<()> {
+        drop(self.control);
+        ensure!(self.child.wait()?.success(), "the guest failed");
+        Ok(())
+    }
+}
+
+fn inherited(name: &'static str) -> Result<OwnedFd, ipc_core::OpenError> {
+    handover::take(name, &Resource::unnamed(name), |_| Ok(()))
+}
+
+fn inherited_socket() -> Result<(StreamSender, StreamReceiver), ipc_core::OpenError> {
+    let connection = UnixOptions::new().adopt_stream(inherited(FRAMED)?)?;
+    Ok((connection.sender, connection.receiver))
+}
+
+/// Receives what the host announces, until it goes.
+fn guest<R: Receiver>(framed: Result<R, ipc_core::OpenError>) -> anyhow::Result<bool> {
+    let mut framed = framed?;
+    let mut plain = std::fs::File::from(inherited(PLAIN)?);
+    let mut control = UnixStream::from(inherited(CONTROL)?);
+    let mut buffer = Vec::new();
+    let mut order = [0; 17];
+    while control.read_exact(&mut order).is_ok() {
+        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        let (size, count) = (number(&order[1..9]) as usize, number(&order[9..]));
+        buffer.resize(size, 0);
+        control.write_all(b".")?;
+        for _ in 0..count {
+            if order[0] == b'f' {
+                ensure!(framed.recv(&mut buffer)?.len == size, "a message of another length");
+            } else {
+                plain.read_exact(&mut buffer)?;
+            }
+        }
+        control.write_all(b".")?;
+    }
+    Ok(true)
+}
