@@ -14,7 +14,7 @@ use std::thread;
 use ipc_core::{Deadline, LinkProperties, Received, Receiver, RecvError, SendError, Sender};
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, CpuClock};
 use crate::limits::plain_ring::{PlainRing, record_len};
 use crate::machine;
 use crate::measure::oneway::Stream;
@@ -143,7 +143,12 @@ where
 }
 
 fn streams() -> impl Iterator<Item = Stream> {
-    (0..STREAMS).map(|run| Stream { first: run * STREAM, count: STREAM, lossy: false })
+    (0..STREAMS).map(|run| Stream {
+        first: run * STREAM,
+        count: STREAM,
+        lossy: false,
+        cpu_clock: CpuClock::Thread,
+    })
 }
 
 fn plain_pair() -> (impl Sender, impl Receiver) {

@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::report::summary::median;
 
 /// A clock whose reading costs some nanoseconds: the processor's time-stamp counter where the kernel
@@ -84,9 +86,24 @@ pub fn monotonic_ns() -> u64 {
     timespec_ns(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic))
 }
 
-/// The CPU time that this process has used, in nanoseconds, user and system together.
-pub fn cpu_ns() -> u64 {
-    timespec_ns(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime))
+/// Whose CPU time: user and system together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CpuClock {
+    /// That of this process, with all its threads.
+    Process,
+    /// That of the calling thread.
+    Thread,
+}
+
+impl CpuClock {
+    /// The CPU time used so far, in nanoseconds.
+    pub fn now_ns(self) -> u64 {
+        timespec_ns(rustix::time::clock_gettime(match self {
+            Self::Process => rustix::time::ClockId::ProcessCPUTime,
+            Self::Thread => rustix::time::ClockId::ThreadCPUTime,
+        }))
+    }
 }
 
 fn timespec_ns(time: rustix::time::Timespec) -> u64 {

@@ -13,6 +13,7 @@
 //! | [`measure`] | the loops that are timed |
 //! | [`limits`] | what the machine allows, the textbook's ring among it |
 //! | [`mechanisms`] | the list of what can be measured |
+//! | [`threads`] | links between two threads of one process, as the ceiling |
 //! | [`report`] | medians and multiples, the JSON record, the tables |
 //!
 //! Left out so far: plots, other libraries, comparisons with an earlier run.
@@ -33,3 +34,4 @@ pub mod runner;
 pub mod session;
 pub mod shared;
 pub mod spinner;
+pub mod threads;

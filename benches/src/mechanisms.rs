@@ -5,11 +5,13 @@ use std::io;
 
 use anyhow::Context;
 use ipc_core::{LinkProperties, OpenError, WaitStrategy};
+use ipc_ring::Link;
 
 use crate::limits::plain_ring::PlainRing;
 use crate::session::Wait;
 use crate::session::guest::GuestSession;
 use crate::session::host::HostSession;
+use crate::threads::BetweenThreads;
 
 /// What a transport is made for.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,9 @@ pub struct Mechanism {
     pub peer: bool,
     /// Whether it is measured as a limit, and shown as such.
     pub limit: bool,
+    /// Whether its two sides are threads of one process. Its transport is then a
+    /// [`BetweenThreads`](crate::threads::BetweenThreads).
+    pub threads: bool,
     /// The ways of waiting that it has.
     pub waits: &'static [Wait],
     /// What its links are like, asked of a live one.
@@ -95,6 +100,7 @@ macro_rules! kernel_mechanism {
             name: $name,
             peer: false,
             limit: false,
+            threads: false,
             waits: &[$crate::session::Wait::Spin, $crate::session::Wait::Block],
             properties: || {
                 let setting = $crate::mechanisms::Setting::for_properties();
@@ -125,6 +131,7 @@ macro_rules! memory_mechanism {
             name: $name,
             peer: false,
             limit: false,
+            threads: false,
             waits: &$waits,
             properties: || {
                 let setting = $crate::mechanisms::Setting::for_properties();
@@ -151,6 +158,19 @@ pub const MECHANISMS: &[Mechanism] = &[
             capacity_bytes: setting.capacity_bytes(),
         }
     }),
+    Mechanism {
+        threads: true,
+        ..memory_mechanism!("ring-threads", [Wait::Spin, Wait::Adaptive], |setting| {
+            let sending = ipc_ring::Options::new()
+                .capacity_bytes(setting.capacity_bytes())
+                .wait_strategy(setting.strategy());
+            BetweenThreads(move || {
+                let (here, there) = Link::between_threads(&sending, &sending.receive_only())?;
+                let ends = here.sender.zip(there.receiver);
+                Ok(ends.expect("one side sends, the other receives"))
+            })
+        })
+    },
     memory_mechanism!("shm-semaphore", [Wait::Spin, Wait::Adaptive, Wait::Park], |setting| {
         ipc_shm::testing::SemaphoreBuffer::with_slot_bytes(setting.size_bytes, setting.strategy())
     }),

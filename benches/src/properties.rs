@@ -34,7 +34,8 @@ pub fn make<T>(setting: Setting, transport: impl FnOnce(&Setting) -> T) -> T {
 ///
 /// If a mechanism cannot be made ready, or a link not be made.
 pub fn table(mechanisms: &[Mechanism]) -> anyhow::Result<String> {
-    let mechanisms: Vec<_> = mechanisms.iter().filter(|mechanism| !mechanism.limit).collect();
+    // A link between threads is like the one between processes.
+    let mechanisms: Vec<_> = mechanisms.iter().filter(|m| !m.limit && !m.threads).collect();
     for mechanism in &mechanisms {
         mechanism.prepare()?; // before there are threads
     }

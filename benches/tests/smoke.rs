@@ -76,7 +76,7 @@ fn spinning_session(mechanism: &str, size_bytes: usize) -> Value {
 
 #[test]
 fn spinning_sessions_measure_the_ring_and_its_limit() {
-    for mechanism in ["plain-ring", "ring", "pipe"] {
+    for mechanism in ["plain-ring", "ring", "ring-threads", "pipe"] {
         let sample = spinning_session(mechanism, 1000);
         assert_eq!(sample["size_bytes"], 1000);
         for figure in ["rtt_mean_ns", "rtt_typical_ns", "oneway_ns", "setup_us"] {
@@ -93,6 +93,7 @@ fn the_list_names_every_mechanism_and_hides_the_limit() {
     let names: Vec<_> = list.lines().filter_map(|line| line.split(' ').next()).collect();
     let expected = [
         "ring",
+        "ring-threads",
         "shm-semaphore",
         "pipe",
         "fifo",

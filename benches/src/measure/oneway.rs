@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pattern;
 use super::style::Style;
-use crate::clock::{cpu_ns, monotonic_ns};
+use crate::clock::{CpuClock, monotonic_ns};
 use crate::shared::Board;
 
 /// Which messages, and over what kind of link. Both sides have the same.
@@ -28,6 +28,8 @@ pub struct Stream {
     pub count: u64,
     /// Whether the link may lose messages.
     pub lossy: bool,
+    /// Whose CPU time each side counts.
+    pub cpu_clock: CpuClock,
 }
 
 /// What the sender saw.
@@ -35,7 +37,7 @@ pub struct Stream {
 pub struct Sent {
     /// `CLOCK_MONOTONIC` before the first message, in nanoseconds.
     pub began_ns: u64,
-    /// CPU time of the sending process, in nanoseconds.
+    /// CPU time of the sending side, in nanoseconds.
     pub cpu_ns: u64,
 }
 
@@ -48,7 +50,7 @@ pub struct Arrived {
     pub count: u64,
     /// How often the receiver asked in vain.
     pub empty_polls: u64,
-    /// CPU time of the receiving process, in nanoseconds.
+    /// CPU time of the receiving side, in nanoseconds.
     pub cpu_ns: u64,
 }
 
@@ -68,13 +70,13 @@ impl Stream {
         let done = &board.words().stream_done;
         let streams_before = done.load(Ordering::Relaxed); // it changes only after the rendezvous
         board.rendezvous();
-        let (began_ns, cpu_before) = (monotonic_ns(), cpu_ns());
+        let (began_ns, cpu_before) = (monotonic_ns(), self.cpu_clock.now_ns());
         let end = self.first + self.count;
         for number in self.first..end {
             pattern::fill(message, number);
             style.send(sender, message)?;
         }
-        let cpu_ns = cpu_ns() - cpu_before;
+        let cpu_ns = self.cpu_clock.now_ns() - cpu_before;
         if self.lossy {
             pattern::fill(message, end);
             // Relaxed: the word says all there is to say.
@@ -99,7 +101,7 @@ impl Stream {
         board: &Board,
     ) -> anyhow::Result<Arrived> {
         board.rendezvous();
-        let cpu_before = cpu_ns();
+        let cpu_before = self.cpu_clock.now_ns();
         let mut empty_polls = 0;
         let count = if self.lossy {
             self.receive_some(style, receiver, buffer, &mut empty_polls)?
@@ -112,7 +114,7 @@ impl Stream {
             self.count
         };
         let ended_ns = monotonic_ns();
-        let cpu_ns = cpu_ns() - cpu_before;
+        let cpu_ns = self.cpu_clock.now_ns() - cpu_before;
         board.words().stream_done.fetch_add(1, Ordering::Relaxed); // see `send`
         Ok(Arrived { ended_ns, count, empty_polls, cpu_ns })
     }
@@ -172,20 +174,20 @@ mod tests {
 
     #[test]
     fn a_whole_stream_arrives() {
-        let stream = Stream { first: 10, count: 3, lossy: false };
+        let stream = Stream { first: 10, count: 3, lossy: false, cpu_clock: CpuClock::Thread };
         assert_eq!(receive_numbers(stream, vec![10, 11, 12]).expect("all is well").count, 3);
     }
 
     #[test]
     fn a_lost_message_of_a_lossless_link_is_detected() {
-        let stream = Stream { first: 0, count: 3, lossy: false };
+        let stream = Stream { first: 0, count: 3, lossy: false, cpu_clock: CpuClock::Thread };
         let error = receive_numbers(stream, vec![0, 2]).expect_err("1 is missing");
         assert!(error.to_string().contains("message 1 was corrupted"), "{error}");
     }
 
     #[test]
     fn a_lossy_link_is_counted_by_what_arrives_until_the_end_mark() {
-        let stream = Stream { first: 10, count: 5, lossy: true };
+        let stream = Stream { first: 10, count: 5, lossy: true, cpu_clock: CpuClock::Thread };
         // 3 is the end mark of an earlier stream, 15 of this one.
         let arrived = receive_numbers(stream, vec![3, 10, 13, 15]).expect("losses are allowed");
         assert_eq!(arrived.count, 2);
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_lossy_link_may_not_repeat() {
-        let stream = Stream { first: 0, count: 5, lossy: true };
+        let stream = Stream { first: 0, count: 5, lossy: true, cpu_clock: CpuClock::Thread };
         assert!(receive_numbers(stream, vec![0, 1, 1, 5]).is_err());
     }
 }

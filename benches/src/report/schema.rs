@@ -103,7 +103,7 @@ pub struct Row {
     pub access: String,
     /// Messages handed over at once.
     pub batch: u32,
-    /// Processes that took part.
+    /// Processes that took part; 1 if both sides are threads.
     pub processes: u32,
     /// Room in the link, where it is bounded by bytes.
     pub capacity_bytes: Option<usize>,

@@ -17,8 +17,8 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
     let mut plain_ring = Vec::new();
     for ((cell, size_bytes), samples) in &findings.samples {
         let Some((name, wait)) = cell.subject else { continue };
-        let peer = Mechanism::find(mechanisms, name).is_ok_and(|mechanism| mechanism.peer);
-        let row = row(findings, *cell, (name, wait), peer, *size_bytes, samples);
+        let Ok(mechanism) = Mechanism::find(mechanisms, name) else { continue };
+        let row = row(findings, *cell, (mechanism, wait), *size_bytes, samples);
         if name == PLAIN_RING {
             plain_ring.push(PlainRingLimit {
                 size_bytes: *size_bytes,
@@ -45,8 +45,7 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
 fn row(
     findings: &Findings,
     cell: Cell,
-    (mechanism, wait): (&str, Wait),
-    peer: bool,
+    (mechanism, wait): (&Mechanism, Wait),
     size_bytes: usize,
     samples: &[Sample],
 ) -> Row {
@@ -57,15 +56,15 @@ fn row(
     let oneway = || samples.iter().map(|sample| sample.oneway_ns);
     let oneway_ns = median(oneway());
     Row {
-        mechanism: mechanism.into(),
-        peer,
+        mechanism: mechanism.name.into(),
+        peer: mechanism.peer,
         topology: "one-to-one".into(),
         wait: wait.name().into(),
         cores: if cell.cores == Cores::One { "one" } else { "two" }.into(),
         awake: cell.cores == Cores::TwoAwake,
         access: "copy".into(),
         batch: 1,
-        processes: 2,
+        processes: if mechanism.threads { 1 } else { 2 },
         capacity_bytes: samples.first().and_then(|sample| sample.capacity_bytes),
         runs: samples.len() as u32,
         placement: placement.name().into(),

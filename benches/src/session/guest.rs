@@ -1,13 +1,16 @@
 //! The guest of a session: does what the host asks, until the host is gone.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::{Context, bail};
 use ipc_core::{OpenError, Receiver, Sender};
 use ipc_testing::{Host, Transport};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::protocol::{Answer, Channel, Request};
+use super::control::{OtherGone, ToHost, Wire};
+use super::protocol::{Answer, Request};
 use super::usage::Usage;
 use super::{Cores, SessionSpec, Wait};
 use crate::limits::eventfd::EventfdPair;
@@ -23,7 +26,7 @@ use crate::shared::Board;
 /// A guest on its processor, with its host.
 #[derive(Debug)]
 pub struct GuestSession {
-    host: Host,
+    host: ToHost,
     board: Board,
     wait: Wait,
     same_core: bool,
@@ -39,7 +42,14 @@ pub fn run(spec: &SessionSpec, mechanisms: &[Mechanism]) -> ExitCode {
         }
     };
     let host_pid = host.pid();
-    if let Err(error) = serve(host, spec, mechanisms) {
+    let serve = || {
+        let mechanism = spec.mechanism(mechanisms)?;
+        if let Some(mechanism) = mechanism {
+            mechanism.prepare()?;
+        }
+        serve(ToHost::Process(host), spec, mechanism)
+    };
+    if let Err(error) = serve() {
         // The host may be waiting on a link that knows no death: end it too, after saying why.
         eprintln!("guest: {error:#}");
         if let Some(pid) = i32::try_from(host_pid).ok().and_then(Pid::from_raw) {
@@ -50,22 +60,34 @@ pub fn run(spec: &SessionSpec, mechanisms: &[Mechanism]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn serve(mut host: Host, spec: &SessionSpec, mechanisms: &[Mechanism]) -> anyhow::Result<()> {
+/// Starts the guest as a thread of the host's process, which ends with it if it fails.
+pub(super) fn start_thread(spec: SessionSpec, mechanism: Mechanism) -> Wire {
+    let (hosts, guests) = Wire::pair();
+    thread::spawn(move || {
+        let serve = || serve(ToHost::Thread(guests), &spec, Some(mechanism));
+        match panic::catch_unwind(AssertUnwindSafe(serve)) {
+            Ok(Err(error)) if !error.is::<OtherGone>() => eprintln!("guest: {error:#}"),
+            Ok(_) => return, // the host has ended
+            Err(_) => {}     // the panic has been reported
+        }
+        // The host may be waiting on a link that knows no death.
+        std::process::exit(1);
+    });
+    hosts
+}
+
+fn serve(mut host: ToHost, spec: &SessionSpec, mechanism: Option<Mechanism>) -> anyhow::Result<()> {
     // The host warns if it cannot pin itself; the reasons are the same here.
     let _ = machine::pin(spec.cpus[1]);
-    let board = host.invitation().descriptors.pop().context("the board came without memory")?;
+    let board = host.invitation()?.descriptors.pop().context("the board came without memory")?;
     let board = Board::join(board)?;
     host.say(&Answer::Done)?;
     let same_core = spec.cores == Cores::One;
     let wait = spec.subject.as_ref().map_or(Wait::Block, |(_, wait)| *wait);
     let mut session = GuestSession { host, board, wait, same_core };
-    match &spec.subject {
+    match mechanism {
         None => session.serve_limits(),
-        Some((name, _)) => {
-            let mechanism = Mechanism::find(mechanisms, name)?;
-            mechanism.prepare()?;
-            (mechanism.guest)(&mut session)
-        }
+        Some(mechanism) => (mechanism.guest)(&mut session),
     }
 }
 
@@ -96,10 +118,10 @@ impl GuestSession {
                     Answer::Usage(Usage::of_this_process()?)
                 }
                 Request::JoinAsReceiver => {
-                    joined(transport.join_as_receiver(self.host.invitation()), &mut receiver)
+                    joined(transport.join_as_receiver(self.host.invitation()?), &mut receiver)
                 }
                 Request::JoinAsSender => {
-                    joined(transport.join_as_sender(self.host.invitation()), &mut sender)
+                    joined(transport.join_as_sender(self.host.invitation()?), &mut sender)
                 }
                 Request::Pong { first, rounds } => {
                     let (sender, receiver) =
@@ -148,7 +170,7 @@ impl GuestSession {
                     Answer::Done
                 }
                 Request::EventfdPong { rounds } => {
-                    let descriptors = self.host.invitation().descriptors;
+                    let descriptors = self.host.invitation()?.descriptors;
                     let pair =
                         EventfdPair::from_descriptors(descriptors).context("two eventfds")?;
                     self.board.rendezvous();

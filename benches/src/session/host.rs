@@ -10,11 +10,12 @@ use hdrhistogram::Histogram;
 use ipc_core::{Capacity, Carrier, LinkProperties, Receiver, Sender};
 use ipc_testing::{Guest, Invitation, Pending, Scope, Transport};
 
+use super::control::ToGuest;
 use super::fill::how_many_fill;
-use super::protocol::{Answer, Channel, Request};
+use super::protocol::{Answer, Request};
 use super::usage::Usage;
-use super::{Cores, Finding, Sample, SessionSpec, Wait, limits};
-use crate::clock::Clock;
+use super::{Cores, Finding, Sample, SessionSpec, Wait, guest, limits};
+use crate::clock::{Clock, CpuClock};
 use crate::limits::line::{self, Placement, Probe};
 use crate::machine;
 use crate::measure::oneway::{Arrived, Sent, Stream};
@@ -32,12 +33,15 @@ const MAX_ROUNDS: usize = 400_000;
 const PIECES: usize = 16;
 /// The most messages of one stream.
 const MAX_STREAM: u64 = 50_000_000;
+
 /// A host on its processor, with its guest on another.
 #[derive(Debug)]
 pub struct HostSession {
     pub(super) spec: SessionSpec,
     wait: Wait,
-    pub(super) guest: Guest,
+    pub(super) guest: ToGuest,
+    /// Whose time is whose: that of a thread, where both share a process.
+    cpu_clock: CpuClock,
     pub(super) board: Board,
     pub(super) clock: Clock,
     pinned: bool,
@@ -55,19 +59,20 @@ pub struct HostSession {
 /// What ends the session early. What was printed before holds.
 pub fn run(spec: &SessionSpec, mechanisms: &[Mechanism]) -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    let mut session = HostSession::start(spec.clone(), mechanisms)?;
-    match &spec.subject {
+    let mechanism = spec.mechanism(mechanisms)?;
+    let mut session = HostSession::start(spec.clone(), mechanism)?;
+    match mechanism {
         None => limits::measure(&mut session),
-        Some((name, _)) => (Mechanism::find(mechanisms, name)?.host)(&mut session),
+        Some(mechanism) => (mechanism.host)(&mut session),
     }
 }
 
 impl HostSession {
-    fn start(spec: SessionSpec, mechanisms: &[Mechanism]) -> anyhow::Result<Self> {
+    fn start(spec: SessionSpec, mechanism: Option<Mechanism>) -> anyhow::Result<Self> {
         set_alarm(&spec);
         let wait = spec.subject.as_ref().map_or(Wait::Block, |(_, wait)| *wait);
-        if let Some((name, _)) = &spec.subject {
-            Mechanism::find(mechanisms, name)?.prepare()?;
+        if let Some(mechanism) = mechanism {
+            mechanism.prepare()?;
         }
         let spinners = match spec.cores {
             Cores::TwoAwake => Spinners::start(&spec.cpus)?,
@@ -77,12 +82,22 @@ impl HostSession {
         if let Err(error) = &pinned {
             print(&Finding::Warning(format!("processes are not pinned to cores: {error}")))?;
         }
-        let nothing: [(&str, &str); 0] = [];
-        let guest = Guest::start(["guest", &serde_json::to_string(&spec)?], nothing)?;
+        let (guest, cpu_clock) = match mechanism {
+            Some(mechanism) if mechanism.threads => {
+                let wire = guest::start_thread(spec.clone(), mechanism);
+                (ToGuest::Thread(wire), CpuClock::Thread)
+            }
+            _ => {
+                let nothing: [(&str, &str); 0] = [];
+                let guest = Guest::start(["guest", &serde_json::to_string(&spec)?], nothing)?;
+                (ToGuest::Process(guest), CpuClock::Process)
+            }
+        };
         let (board, descriptor) = Board::create()?;
         let mut session = Self {
             wait,
             guest,
+            cpu_clock,
             board,
             clock: Clock::calibrated(spec.ns_per_tick),
             pinned: pinned.is_ok(),
@@ -91,7 +106,7 @@ impl HostSession {
             _spinners: spinners,
             spec,
         };
-        session.guest.invite(Invitation::of_descriptors(vec![descriptor]));
+        session.guest.invite(Invitation::of_descriptors(vec![descriptor]))?;
         session.hear_done()?;
         session.alone_ns = line::work_ns();
         Ok(session)
@@ -167,9 +182,14 @@ impl HostSession {
 
         let host_after = Usage::of_this_process()?;
         let guest_after = self.ask_usage(Request::Leave)?;
-        let per_link = |host: fn(&Usage) -> usize| {
-            let before = host(&host_before) + host(&guest_before);
-            (host(&host_after) + host(&guest_after)).saturating_sub(before) as f64 / 2.0
+        // Two threads are one process, and both have told the same.
+        let both = |host: usize, guest: usize| match self.guest {
+            ToGuest::Process(_) => host + guest,
+            ToGuest::Thread(_) => host,
+        };
+        let per_link = |of: fn(&Usage) -> usize| {
+            let before = both(of(&host_before), of(&guest_before));
+            both(of(&host_after), of(&guest_after)).saturating_sub(before) as f64 / 2.0
         };
         ensure!(arrived.count > 0, "nothing of the stream arrived");
         let per_message = |total: u64| total as f64 / arrived.count as f64;
@@ -201,7 +221,7 @@ impl HostSession {
         request: Request,
     ) -> anyhow::Result<E> {
         self.guest.say(&request)?;
-        self.guest.invite(invitation);
+        self.guest.invite(invitation)?;
         let end = pending.complete(self.guest.pid())?;
         self.hear_done()?;
         Ok(end)
@@ -223,7 +243,12 @@ impl HostSession {
             Capacity::Messages(messages) => messages,
             Capacity::Zero | Capacity::Unbounded { .. } => return Ok(()),
         };
-        let stream = Stream { first: 0, count: count as u64, lossy: properties.lossy };
+        let stream = Stream {
+            first: 0,
+            count: count as u64,
+            lossy: properties.lossy,
+            cpu_clock: self.cpu_clock,
+        };
         self.guest.say(&Request::Receive(stream))?;
         stream.send(style, sender, &mut messages.outgoing, &self.board)?;
         let Answer::Arrived(_) = self.guest.listen()? else { bail!("not an arrival") };
@@ -282,7 +307,7 @@ impl HostSession {
         let mut first = 0;
         let mut last = None;
         let mut run = |count: u64| {
-            let stream = Stream { first, count, lossy };
+            let stream = Stream { first, count, lossy, cpu_clock: self.cpu_clock };
             self.guest.say(&Request::Receive(stream))?;
             let sent = stream.send(style, sender, message, &self.board)?;
             let Answer::Arrived(arrived) = self.guest.listen()? else { bail!("not an arrival") };
@@ -327,7 +352,7 @@ impl HostSession {
     }
 }
 
-pub(super) fn hear_done(guest: &mut Guest) -> anyhow::Result<()> {
+pub(super) fn hear_done(guest: &mut ToGuest) -> anyhow::Result<()> {
     match guest.listen()? {
         Answer::Done => Ok(()),
         Answer::Failed(error) => bail!("in the guest: {error}"),

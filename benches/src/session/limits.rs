@@ -6,7 +6,7 @@ use ipc_testing::Invitation;
 
 use super::fill::typical_of_fill;
 use super::host::{ATTEMPTS, HostSession, counts, hear_done, print, set_alarm};
-use super::protocol::{Channel, Request};
+use super::protocol::Request;
 use super::{Cores, Finding, LimitSample};
 use crate::limits::eventfd::EventfdPair;
 use crate::limits::line::{self, Placement};
@@ -52,7 +52,7 @@ fn attempt(session: &mut HostSession) -> anyhow::Result<LimitSample> {
     let eventfds = EventfdPair::create()?;
     let eventfd_ns = typical_of_fill(budget, |rounds| {
         session.guest.say(&Request::EventfdPong { rounds })?;
-        session.guest.invite(Invitation::of_descriptors(eventfds.to_descriptors()?));
+        session.guest.invite(Invitation::of_descriptors(eventfds.to_descriptors()?))?;
         session.board.rendezvous();
         let mean_ns = eventfds.ping(rounds)?;
         hear_done(&mut session.guest)?;

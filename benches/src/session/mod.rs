@@ -4,13 +4,14 @@
 //! ```text
 //! ipc-bench          starts sessions one after another, sleeps, adds up       crate::runner
 //! └─ session (host)  makes the links, sends, holds the clock                  host
-//!    ├─ guest        answers                                                  guest
+//!    ├─ guest        answers; a thread where the mechanism is between threads  guest
 //!    └─ spinners     keep the cores from halting, where that is wanted        crate::spinner
 //! ```
 //!
 //! All are this same executable, started anew. The host prints what it found as lines of JSON
 //! ([`Finding`]); a session that hangs is ended by an alarm, and the others go on.
 
+mod control;
 mod fill;
 pub mod guest;
 pub mod host;
@@ -21,6 +22,7 @@ mod usage;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::line::{Placement, Probe};
+use crate::mechanisms::Mechanism;
 
 /// How the processes wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,6 +100,18 @@ pub struct SessionSpec {
     pub patience_s: u32,
     /// The calibrated clock: see [`crate::clock::Clock::calibrated`].
     pub ns_per_tick: Option<f64>,
+}
+
+impl SessionSpec {
+    /// The mechanism, of these; `None` for the limits.
+    ///
+    /// # Errors
+    ///
+    /// If it is not among them.
+    fn mechanism(&self, mechanisms: &[Mechanism]) -> anyhow::Result<Option<Mechanism>> {
+        let found = self.subject.as_ref().map(|(name, _)| Mechanism::find(mechanisms, name));
+        found.transpose().map(Option::<&_>::copied)
+    }
 }
 
 /// A line that the host prints.

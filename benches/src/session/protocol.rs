@@ -1,9 +1,7 @@
-//! What host and guest of a session say to each other, as JSON over the control channel of
-//! `ipc-testing`. Leaves out the measured links.
+//! What host and guest of a session say to each other. Leaves out how it is carried (see
+//! [`super::control`]) and the measured links.
 
-use anyhow::Context;
-use ipc_testing::{Guest, Host};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use super::usage::Usage;
 use crate::measure::oneway::{Arrived, Stream};
@@ -46,40 +44,4 @@ pub(super) enum Answer {
     Usage(Usage),
     /// It could not be done.
     Failed(String),
-}
-
-/// The control channel, from either end.
-pub(super) trait Channel {
-    fn tell_text(&mut self, text: &str);
-    fn hear_text(&mut self) -> String;
-
-    /// Says something to the other side.
-    fn say(&mut self, words: &impl Serialize) -> anyhow::Result<()> {
-        self.tell_text(&serde_json::to_string(words)?);
-        Ok(())
-    }
-
-    /// Waits for the other side to say something.
-    fn listen<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
-        let text = self.hear_text();
-        serde_json::from_str(&text).with_context(|| format!("not understood: {text}"))
-    }
-}
-
-impl Channel for Guest {
-    fn tell_text(&mut self, text: &str) {
-        self.tell(text);
-    }
-    fn hear_text(&mut self) -> String {
-        self.hear()
-    }
-}
-
-impl Channel for Host {
-    fn tell_text(&mut self, text: &str) {
-        self.tell(text);
-    }
-    fn hear_text(&mut self) -> String {
-        self.hear()
-    }
 }
