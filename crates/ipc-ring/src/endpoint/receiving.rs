@@ -239,6 +239,10 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
                 return Ok(message);
             }
             match heard.map_err(|source| OsError::new("read", &self.link, source))? {
+                // A peer that rings without end does not outlast the deadline.
+                Heard::Ring if deadline.has_passed() => {
+                    return self.peek()?.ok_or_else(|| RecvError::no_message(deadline));
+                }
                 Heard::Ring => {}
                 Heard::Silence => return Err(RecvError::no_message(deadline)),
                 Heard::HangUp => return self.last_messages(),

@@ -213,6 +213,11 @@ impl<M: Memory, B: Bell> Sending<M, B> {
                 return Ok(());
             }
             match heard.map_err(|source| OsError::new("read", &self.link, source))? {
+                // A peer that rings without end does not outlast the deadline.
+                Heard::Ring if deadline.has_passed() => {
+                    let is_ready = ready(&mut self.producer).map_err(|what| self.poison(what))?;
+                    return if is_ready { Ok(()) } else { Err(SendError::no_room(deadline)) };
+                }
                 Heard::Ring => {}
                 Heard::Silence => return Err(SendError::no_room(deadline)),
                 Heard::HangUp => return Err(self.receiver_gone()),
