@@ -14,7 +14,13 @@
 pub mod frames;
 pub mod name;
 
+use ipc_ring::testing::interference::{Outcomes, interference};
 use ipc_ring::testing::oracle as ring;
+
+/// A peer of a ring that is hostile in the midst of every operation.
+pub fn ring_interference(script: &[u8]) {
+    interference(script, &mut Outcomes::default());
+}
 
 /// One thing to fuzz.
 pub struct Target {
@@ -34,4 +40,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ring", run: ring::operations, needs_kernel: false },
     Target { name: "ring_hello", run: ring::hello, needs_kernel: false },
     Target { name: "ring_hostile", run: ring::hostile_peer, needs_kernel: false },
+    Target { name: "ring_interference", run: ring_interference, needs_kernel: false },
 ];

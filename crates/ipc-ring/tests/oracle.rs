@@ -1,5 +1,6 @@
 //! The oracles over random programmes. `cargo xtask fuzz` runs the same ones, guided by coverage.
 
+use ipc_ring::testing::interference::{Outcomes, interference};
 use ipc_ring::testing::oracle;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,7 +19,39 @@ proptest! {
     }
 
     #[test]
+    fn a_peer_that_interferes_causes_errors_at_most(script in vec(any::<u8>(), 0..1_000)) {
+        interference(&script, &mut Outcomes::default());
+    }
+
+    #[test]
     fn a_hello_of_any_bytes_is_checked(bytes in vec(any::<u8>(), 0..64)) {
         oracle::hello(&bytes);
+    }
+}
+
+/// Lest the fuzzer try the same refusal all day.
+#[test]
+fn interference_reaches_every_outcome() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut outcomes = Outcomes::default();
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..2_000 {
+        let script = vec(any::<u8>(), 0..1_000).new_tree(&mut runner).expect("bytes").current();
+        interference(&script, &mut outcomes);
+    }
+    println!("{outcomes:?}");
+    let Outcomes { done, nothing, timed_out, too_small, gone, violations, waits } = outcomes;
+    for (what, count) in [
+        ("done", done),
+        ("nothing", nothing),
+        ("timed out", timed_out),
+        ("too small or too long", too_small),
+        ("gone", gone),
+        ("violations", violations),
+        ("waits", waits),
+    ] {
+        assert!(count >= 50, "{what}: {count} of {outcomes:?}");
     }
 }

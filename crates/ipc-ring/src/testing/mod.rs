@@ -1,5 +1,6 @@
 //! How the conformance kit and the benchmark make rings.
 
+pub mod interference;
 pub mod oracle;
 
 use std::os::fd::OwnedFd;
