@@ -1,7 +1,7 @@
 //! One direction of a connected socket. Leaves out what is sent there.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rustix::net::Shutdown;
 
@@ -27,6 +27,11 @@ impl Half {
     /// The only half of a socket that is used one way.
     pub(crate) fn alone(socket: OwnedFd, direction: Shutdown) -> Self {
         Self { socket: Arc::new(socket), direction }
+    }
+
+    /// Tells whether the socket is still there.
+    pub(crate) fn watch(&self) -> Weak<OwnedFd> {
+        Arc::downgrade(&self.socket)
     }
 }
 

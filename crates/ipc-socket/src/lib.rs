@@ -58,6 +58,7 @@ mod buffers;
 mod connecting;
 mod control;
 mod descriptors;
+pub mod direct;
 mod framing;
 mod half;
 mod inet;

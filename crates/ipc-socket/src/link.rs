@@ -18,8 +18,17 @@ pub(crate) enum Kind {
     UnixStream,
     UnixSeqpacket,
     UnixDatagram,
+    /// A seqpacket connection between two processes that name each other.
+    Direct,
     Tcp,
     Udp,
+}
+
+impl Kind {
+    /// Whether it is a connection of packets.
+    pub(crate) fn is_seqpacket(self) -> bool {
+        matches!(self, Self::UnixSeqpacket | Self::Direct)
+    }
 }
 
 /// What an endpoint knows about its link.
@@ -39,26 +48,28 @@ pub(crate) struct Link {
 impl Link {
     /// The properties, `capacity` being that of the moment.
     pub(crate) fn properties(&self, capacity: Capacity) -> LinkProperties {
-        let is_connection = matches!(self.kind, Kind::UnixStream | Kind::UnixSeqpacket | Kind::Tcp);
+        let is_direct = self.kind == Kind::Direct;
         let is_unix = !matches!(self.kind, Kind::Tcp | Kind::Udp);
         let is_framed = matches!(self.kind, Kind::UnixStream | Kind::Tcp);
+        let is_connection = self.kind.is_seqpacket() || is_framed;
         LinkProperties {
             mechanism: match self.kind {
                 Kind::UnixStream => "Unix stream socket",
                 Kind::UnixSeqpacket => "Unix seqpacket socket",
                 Kind::UnixDatagram => "Unix datagram socket",
+                Kind::Direct => "direct link",
                 Kind::Tcp => "TCP connection",
                 Kind::Udp => "UDP socket",
             },
             establishment: self.establishment,
-            naming: Naming::Indirect,
+            naming: if is_direct { Naming::DirectSymmetric } else { Naming::Indirect },
             senders: if is_connection { Count::One } else { Count::Many },
             receivers: Count::One,
-            links_per_pair: Count::Many,
+            links_per_pair: if is_direct { Count::One } else { Count::Many },
             capacity,
             message_length: MessageLength {
                 // An empty packet on a connection looks like its end.
-                min: usize::from(self.kind == Kind::UnixSeqpacket),
+                min: usize::from(self.kind.is_seqpacket()),
                 max: self.max_len,
             },
             direction: if is_connection { Direction::FullDuplex } else { Direction::OneWay },
@@ -74,9 +85,9 @@ impl Link {
             order: if self.kind == Kind::Udp { Order::Unordered } else { Order::Fifo },
             priorities: None,
             death_notice: match self.kind {
-                Kind::UnixStream | Kind::UnixSeqpacket | Kind::Tcp => DeathNotice::Both,
+                _ if is_connection => DeathNotice::Both,
                 Kind::UnixDatagram => DeathNotice::Sender,
-                Kind::Udp => DeathNotice::None,
+                _ => DeathNotice::None,
             },
             // TCP delivers after an orderly end, but a reset discards what is still under way, and the
             // kernel gives up on a dead sender's data when the receiver is slow or unreachable.
@@ -106,7 +117,7 @@ impl Link {
         if len > self.max_len {
             return Err(self.too_long(len));
         }
-        let min = usize::from(self.kind == Kind::UnixSeqpacket);
+        let min = usize::from(self.kind.is_seqpacket());
         if len < min {
             return Err(SendError::TooShort { len, min, link: self.resource.clone() });
         }

@@ -4,6 +4,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Weak;
 
 use ipc_core::{
     Armed, Capacity, Deadline, Interest, LinkProperties, PeerId, Received, Receiver, RecvError,
@@ -73,6 +74,11 @@ impl PacketSender {
     /// The sender of a datagram socket that is connected to a receiver.
     pub(crate) fn alone(socket: OwnedFd, link: Link) -> Self {
         Self { link, socket: Half::alone(socket, Shutdown::Write) }
+    }
+
+    /// Tells whether either half of the socket is still there.
+    pub(crate) fn watch(&self) -> Weak<OwnedFd> {
+        self.socket.watch()
     }
 }
 
@@ -256,7 +262,7 @@ impl Receiver for PacketReceiver {
         if let Some(arrival) = self.kept {
             return self.give(arrival, buffer);
         }
-        let is_connection = self.link.kind == Kind::UnixSeqpacket;
+        let is_connection = self.link.kind.is_seqpacket();
         loop {
             match self.state {
                 State::Ended => return Err(self.gone()),
@@ -294,7 +300,7 @@ impl Receiver for PacketReceiver {
     fn properties(&self) -> LinkProperties {
         let capacity = match self.link.kind {
             Kind::UnixDatagram => Capacity::Messages(unix::datagram_queue_len()),
-            Kind::UnixSeqpacket => Link::send_capacity(self.as_fd()),
+            Kind::UnixSeqpacket | Kind::Direct => Link::send_capacity(self.as_fd()),
             _ => Link::receive_capacity(self.as_fd()),
         };
         self.link.properties(capacity)

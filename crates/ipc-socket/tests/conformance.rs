@@ -5,3 +5,4 @@ ipc_testing::conformance!(unix_seqpacket, ipc_socket::testing::UnixSeqpacket);
 ipc_testing::conformance!(unix_datagram, ipc_socket::testing::UnixDatagram);
 ipc_testing::conformance!(tcp, ipc_socket::testing::Tcp);
 ipc_testing::conformance!(udp, ipc_socket::testing::Udp);
+ipc_testing::conformance!(direct, ipc_socket::testing::Direct);

@@ -12,6 +12,7 @@ pub use connection::{UnixSeqpacketConnection, UnixStreamConnection};
 pub use listener::{UnixSeqpacketListener, UnixStreamListener};
 pub use options::UnixOptions;
 pub(crate) use path::BoundPath;
+pub(crate) use socket::max_packet_len as longest_packet;
 
 /// What a packet takes of the send buffer beside its bytes: the kernel refuses (`EMSGSIZE`) more than
 /// `SO_SNDBUF` less this.

@@ -69,7 +69,7 @@ pub(super) fn named(peer: ProcessPeer, establishment: Establishment) -> Option<P
 }
 
 /// The longest packet that a socket with this send buffer sends.
-pub(super) fn max_packet_len(
+pub(crate) fn max_packet_len(
     socket: BorrowedFd<'_>,
     resource: &Resource,
 ) -> Result<usize, OpenError> {
