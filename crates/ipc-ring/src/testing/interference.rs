@@ -345,7 +345,7 @@ impl Hostile {
                 let kind = [0x4d_u64 << 56, 0x57 << 56][usize::from(self.peer.byte()) % 2];
                 let offset = self.peer.number(2) * 8 % self.heap.capacity();
                 let word = self.heap.word(offset);
-                word.store(kind | self.peer.number(2) % 300, Ordering::Relaxed);
+                word.store(kind | (self.peer.number(2) % 300), Ordering::Relaxed);
             }
             1..=3 => {
                 // A position a little further than the last one.

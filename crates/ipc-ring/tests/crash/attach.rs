@@ -109,7 +109,7 @@ fn attach(role: Role, victim: &mut Victim, socket: std::os::fd::OwnedFd) {
 /// Sends some messages and receives some, as far as there are ends; whether the other side did so too,
 /// to the last message. A side that is gone is [`OpenErrorKind::PeerGone`] at once or later.
 #[track_caller]
-fn use_link(link: Result<Link, ipc_core::OpenError>, manner: Manner) -> bool {
+pub(crate) fn use_link(link: Result<Link, ipc_core::OpenError>, manner: Manner) -> bool {
     let mut link = match link {
         Ok(link) => link,
         Err(error) if matches!(error.kind(), OpenErrorKind::PeerGone) => return false,

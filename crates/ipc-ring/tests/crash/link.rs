@@ -2,6 +2,7 @@
 //! end until the other is gone.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use ipc_core::{
     Armed, Deadline, Interest, Receiver, RecvError, SendError, Sender, WaitSource, WaitStrategy,
@@ -19,6 +20,9 @@ pub(crate) const CAPACITY: usize = 1 << 14;
 pub(crate) const LENGTHS: [usize; 3] = [64, 400, 2000];
 /// The longest message that such a ring takes.
 pub(crate) const LONGEST: usize = CAPACITY / 4 - 16;
+
+/// Until the deadlines of operations that come to their end before.
+pub(crate) const FAR_AWAY: Duration = Duration::from_secs(3600);
 
 /// The state in which the operation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +73,7 @@ impl State {
 
     /// How many messages of `len` bytes lie unread. Full is not tried, but counted: a sender that finds
     /// no room looks at the clock, and would go another way when it soon does so again.
-    fn unread(self, len: usize) -> usize {
+    pub(crate) fn unread(self, len: usize) -> usize {
         match self {
             Self::Empty | Self::EndsAtWrap | Self::WrapPending => 0,
             Self::OneMessage => 1,
@@ -95,9 +99,16 @@ pub(crate) enum Manner {
     Polling,
     /// Asleep in `poll(2)` on the wait source.
     Armed,
+    /// In a blocking call that looks for a while, and is asleep then.
+    Adaptive,
 }
 
+/// How often an adaptive end looks before it sleeps: often enough to look at the clock and at the
+/// peer's descriptor too, and few enough to step through.
+const LOOKS: u32 = 70;
+
 impl Manner {
+    /// A survivor's. One that is adaptive is parked or spinning.
     pub(crate) const ALL: [Self; 4] = [Self::Parked, Self::Spinning, Self::Polling, Self::Armed];
 
     pub(crate) fn name(self) -> &'static str {
@@ -106,12 +117,13 @@ impl Manner {
             Self::Spinning => "spinning",
             Self::Polling => "polling",
             Self::Armed => "armed",
+            Self::Adaptive => "adaptive",
         }
     }
 
     /// Whether it sleeps in the kernel.
     pub(crate) fn sleeps(self) -> bool {
-        matches!(self, Self::Parked | Self::Armed)
+        matches!(self, Self::Parked | Self::Armed | Self::Adaptive)
     }
 
     fn options(self) -> Options {
@@ -119,6 +131,7 @@ impl Manner {
             Self::Parked | Self::Armed => WaitStrategy::Park,
             Self::Spinning => WaitStrategy::Spin,
             Self::Polling => WaitStrategy::adaptive(),
+            Self::Adaptive => WaitStrategy::Adaptive { spins: LOOKS },
         })
     }
 
@@ -131,7 +144,7 @@ impl Manner {
     }
 }
 
-/// The victim's options: it parks, so that it goes the same way each time.
+/// The victim's manner, where nothing else is said: it parks, so that it goes the same way each time.
 pub(crate) const VICTIM: Manner = Manner::Parked;
 
 /// The sending end of a new link; the partner makes the other with [`receiver`].
@@ -190,14 +203,25 @@ pub(crate) fn receive_what_is_there(
     receiver: &mut RingReceiver,
     may_be_gone: bool,
 ) {
+    while receive_one(inbox, receiver, may_be_gone) {}
+}
+
+/// Receives one message if there is one; whether there was.
+#[track_caller]
+pub(crate) fn receive_one(
+    inbox: &mut Inbox,
+    receiver: &mut RingReceiver,
+    may_be_gone: bool,
+) -> bool {
     let mut buffer = [0; LONGEST];
-    loop {
-        match receiver.try_recv(&mut buffer) {
-            Ok(received) => inbox.take(&buffer[..received.len]),
-            Err(RecvError::Empty) => return,
-            Err(RecvError::PeerGone { .. }) if may_be_gone => return,
-            Err(error) => panic!("while the sender is stopped: {error}"),
+    match receiver.try_recv(&mut buffer) {
+        Ok(received) => {
+            inbox.take(&buffer[..received.len]);
+            true
         }
+        Err(RecvError::Empty) => false,
+        Err(RecvError::PeerGone { .. }) if may_be_gone => false,
+        Err(error) => panic!("while the sender is stopped: {error}"),
     }
 }
 
@@ -207,7 +231,7 @@ pub(crate) fn receive_to_the_end(inbox: &mut Inbox, receiver: &mut RingReceiver,
     let mut buffer = [0; LONGEST];
     loop {
         let received = match manner {
-            Manner::Parked | Manner::Spinning => receiver.recv(&mut buffer),
+            Manner::Parked | Manner::Spinning | Manner::Adaptive => receiver.recv(&mut buffer),
             Manner::Polling | Manner::Armed => receiver.try_recv(&mut buffer),
         };
         match received {
@@ -241,7 +265,7 @@ pub(crate) fn send_to_the_end(
         let is_last = limit.is_some_and(|limit| number == first + limit);
         let bytes = if is_last { last_message(number) } else { message(number, len) };
         let sent = match manner {
-            Manner::Parked | Manner::Spinning => sender.send(&bytes),
+            Manner::Parked | Manner::Spinning | Manner::Adaptive => sender.send(&bytes),
             Manner::Polling | Manner::Armed => sender.try_send(&bytes),
         };
         match sent {

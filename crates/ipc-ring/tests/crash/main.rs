@@ -8,14 +8,25 @@
 mod attach;
 mod link;
 mod message;
+mod names;
 mod receiving;
 mod sending;
+mod typed;
 
 use std::process::ExitCode;
 
 use ipc_testing::crash::Suite;
 
 fn main() -> ExitCode {
-    let scenes = [sending::scenes(), receiving::scenes(), attach::scenes()];
+    // The C library installs a signal handler of its own with the first thread. It is to be there when
+    // the kit looks what a survivor has.
+    std::thread::spawn(|| {}).join().expect("no panic");
+    let scenes = [
+        sending::scenes(),
+        receiving::scenes(),
+        attach::scenes(),
+        names::scenes(),
+        typed::scenes(),
+    ];
     Suite::start(scenes.into_iter().flatten().collect()).run()
 }

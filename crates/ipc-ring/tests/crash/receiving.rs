@@ -1,12 +1,14 @@
 //! The victim receives.
 
+use std::time::Instant;
+
 use ipc_core::zero_copy::BorrowReceiver;
 use ipc_core::{Armed, Deadline, Receiver, RecvError, SendError, Sender, WaitSource};
-use ipc_ring::{RingReceiver, RingSender};
+use ipc_ring::{Batch, RingReceiver, RingSender};
 use ipc_testing::crash::{Cue, Fate, Scene, Survivor, Victim};
 
 use crate::link::{
-    CAPACITY, LENGTHS, LONGEST, Manner, State, VICTIM, bring_to, receive_fillers,
+    CAPACITY, FAR_AWAY, LENGTHS, LONGEST, Manner, State, VICTIM, bring_to, receive_fillers,
     receive_to_the_end, receiver, send_to_the_end, sender,
 };
 use crate::message::{Inbox, message};
@@ -20,19 +22,27 @@ enum Act {
     TryRecvTooSmall,
     /// Waits for a message.
     RecvWaiting,
+    /// The same, with a deadline that is far away.
+    RecvUntil,
     BorrowRelease,
+    /// As many as there are, at most [`BATCH`].
+    RecvBatch,
     Arm,
     ArmDisarm,
     Close,
 }
 
+/// Messages of a batch.
+const BATCH: usize = 3;
+
 impl Act {
-    const WITHOUT_WAITING: [Self; 5] = [
+    const WITHOUT_WAITING: [Self; 6] = [
         Self::TryRecv(LENGTHS[0]),
         Self::TryRecv(LENGTHS[1]),
         Self::TryRecv(LENGTHS[2]),
         Self::TryRecvTooSmall,
         Self::BorrowRelease,
+        Self::RecvBatch,
     ];
 
     fn name(self) -> String {
@@ -40,7 +50,9 @@ impl Act {
             Self::TryRecv(len) => return format!("try_recv {len} B"),
             Self::TryRecvTooSmall => "try_recv, too small",
             Self::RecvWaiting => "recv, waits",
+            Self::RecvUntil => "recv, waits with a deadline",
             Self::BorrowRelease => "borrow, release",
+            Self::RecvBatch => "recv_batch",
             Self::Arm => "receiver: arm",
             Self::ArmDisarm => "receiver: arm, disarm",
             Self::Close => "receiver: close",
@@ -50,7 +62,7 @@ impl Act {
 
     /// Whether it gives the room of a message back.
     fn releases(self) -> bool {
-        matches!(self, Self::TryRecv(_) | Self::BorrowRelease)
+        matches!(self, Self::TryRecv(_) | Self::BorrowRelease | Self::RecvBatch)
     }
 
     /// Bytes of the messages.
@@ -114,7 +126,12 @@ pub(crate) fn scenes() -> Vec<Scene> {
         }
         scenes.push(synchronous(act));
     }
-    scenes.push(cued());
+    for state in [State::Empty, State::EndsAtWrap, State::WrapPending] {
+        scenes.push(cued(Act::RecvWaiting, state, Manner::Parked));
+    }
+    scenes.push(cued(Act::RecvWaiting, State::Empty, Manner::Adaptive));
+    scenes.push(cued(Act::RecvUntil, State::Empty, Manner::Parked));
+    scenes.push(spinning(Act::RecvWaiting, State::WrapPending));
     for act in [Act::Arm, Act::ArmDisarm] {
         for state in [State::Empty, State::OneMessage, State::Full] {
             scenes.push(idle(act, Found::of(state), Manner::Parked));
@@ -156,7 +173,7 @@ fn idle(act: Act, found: Found, manner: Manner) -> Scene {
         room
     };
     let name = format!("idle, then {}", manner.name());
-    let scene = Scene::new((act.name(), found.name()), victim(act, found, None), survivor);
+    let scene = Scene::new((act.name(), found.name()), victim(act, found, None, VICTIM), survivor);
     let scene = scene.survivor_is(name);
     if found.about_to_publish && act.releases() { scene.takes_effect() } else { scene }
 }
@@ -184,7 +201,7 @@ fn busy(act: Act, found: Found, manner: Manner) -> Scene {
         assert_eq!(went_on, fate == Fate::Stopped && act != Act::Close);
         0
     };
-    let victim = victim(act, found, Some(manner));
+    let victim = victim(act, found, Some(manner), VICTIM);
     Scene::new((act.name(), found.name()), victim, survivor).survivor_is(manner.name()).busy()
 }
 
@@ -210,31 +227,54 @@ fn synchronous(act: Act) -> Scene {
         assert!(is_taken || !went_on, "gone, and then there again");
         u64::from(is_taken)
     };
-    let victim = victim(act, found, Some(Manner::Parked));
+    let victim = victim(act, found, Some(Manner::Parked), VICTIM);
     Scene::new((act.name(), "sender waits until it is taken"), victim, survivor)
         .survivor_is("parked")
         .busy()
 }
 
-/// The sender sends when the receiver sleeps.
-fn cued() -> Scene {
-    let found = Found::of(State::Empty);
+/// The sender sends when the receiver, which waits in its `manner`, sleeps.
+fn cued(act: Act, state: State, manner: Manner) -> Scene {
+    let found = Found::of(state);
     let survivor = move |survivor: &mut Survivor| {
         let mut sender = sender(survivor, Manner::Parked);
-        let mut sent = prepare(found, 64, &mut sender, survivor);
+        let mut sent = prepare(found, act.len(), &mut sender, survivor);
         survivor.signal();
         while survivor.cue() == Cue::Asleep {
-            sender.try_send(&message(sent, 64)).expect("room");
+            sender.try_send(&message(sent, act.len())).expect("room");
             sent += 1;
         }
         let fate = survivor.fate();
-        end(Act::RecvWaiting, fate, &mut sent, &mut sender, Manner::Parked, survivor);
+        end(act, fate, &mut sent, &mut sender, Manner::Parked, survivor);
         0
     };
-    let victim = victim(Act::RecvWaiting, found, None);
-    Scene::new((Act::RecvWaiting.name(), "empty"), victim, survivor)
-        .survivor_is("sends when it sleeps")
-        .cued()
+    let victim = victim(act, found, None, manner);
+    let name = format!("{}, {}", act.name(), manner.name());
+    let name = if manner == VICTIM { act.name() } else { name };
+    Scene::new((name, state.name()), victim, survivor).survivor_is("sends when it sleeps").cued()
+}
+
+/// The receiver never sleeps: the sender sends when it has looked for a while.
+fn spinning(act: Act, state: State) -> Scene {
+    let manner = Manner::Spinning;
+    let found = Found::of(state);
+    let survivor = move |survivor: &mut Survivor| {
+        let mut sender = sender(survivor, manner);
+        let sent = prepare(found, act.len(), &mut sender, survivor);
+        survivor.signal();
+        survivor.let_partner_run();
+        let went_on = send_to_the_end(sent, act.len(), Some(8), &mut sender, manner);
+        drop(sender);
+        // What fits is accepted, also for a receiver that is gone by now.
+        assert!(went_on || survivor.fate() == Fate::Killed);
+        0
+    };
+    let victim = victim(act, found, Some(manner), manner);
+    let name = format!("{}, {}", act.name(), manner.name());
+    Scene::new((name, state.name()), victim, survivor)
+        .survivor_is("sends a little later")
+        .busy()
+        .varies()
 }
 
 /// The survivor's end: it learns that the receiver is gone, or that it is not.
@@ -265,11 +305,11 @@ fn end(
     assert_eq!(went_on, act != Act::Close);
 }
 
-/// What the victim does; with `partner`, after that waits in its manner.
-fn victim(act: Act, found: Found, partner: Option<Manner>) -> impl Fn(&mut Victim) {
+/// What the victim does, in its `manner`; with `partner`, after that waits in its own.
+fn victim(act: Act, found: Found, partner: Option<Manner>, manner: Manner) -> impl Fn(&mut Victim) {
     move |victim| {
         let mut inbox = Inbox::default();
-        let mut receiver = receiver(victim, VICTIM);
+        let mut receiver = receiver(victim, manner);
         let len = act.len();
         receive_fillers(found.state, len, &mut inbox, &mut receiver, victim);
         victim.wait(); // until what is to be found is there
@@ -290,7 +330,7 @@ fn victim(act: Act, found: Found, partner: Option<Manner>) -> impl Fn(&mut Victi
             return;
         }
         operate(act, victim, &mut receiver, &mut buffer, &mut inbox);
-        receive_to_the_end(&mut inbox, &mut receiver, VICTIM);
+        receive_to_the_end(&mut inbox, &mut receiver, manner);
         assert!(inbox.is_complete, "what the sender sent came, to the last message");
     }
 }
@@ -306,11 +346,24 @@ fn operate(
         Act::TryRecv(_) => victim.operation(|| receiver.try_recv(buffer)),
         Act::TryRecvTooSmall => victim.operation(|| receiver.try_recv(&mut buffer[..8])),
         Act::RecvWaiting => victim.operation(|| receiver.recv(buffer)),
+        Act::RecvUntil => {
+            let deadline = Deadline::At(Instant::now() + FAR_AWAY);
+            victim.operation(|| receiver.recv_deadline(buffer, deadline))
+        }
         Act::BorrowRelease => {
             let mut copy = Vec::with_capacity(LONGEST);
             let len = victim.operation(|| copy_borrowed(receiver, &mut copy));
             if len {
                 inbox.take(&copy);
+            }
+            return;
+        }
+        Act::RecvBatch => {
+            let mut batch = Batch::new(BATCH, LONGEST);
+            match victim.operation(|| receiver.recv_batch(&mut batch, Deadline::Now)) {
+                Ok(_) => batch.iter().for_each(|message| inbox.take(message)),
+                Err(RecvError::Empty) => {}
+                Err(error) => panic!("{error}"),
             }
             return;
         }

@@ -1,13 +1,15 @@
 //! The victim sends.
 
+use std::time::Instant;
+
 use ipc_core::zero_copy::{Loan, LoanSender};
 use ipc_core::{Armed, Deadline, SendError, Sender, WaitSource};
 use ipc_ring::RingSender;
 use ipc_testing::crash::{Cue, Fate, Scene, Survivor, Victim};
 
 use crate::link::{
-    LENGTHS, Manner, State, VICTIM, bring_to, receive_fillers, receive_to_the_end,
-    receive_what_is_there, receiver, sender,
+    FAR_AWAY, LENGTHS, Manner, State, VICTIM, bring_to, receive_fillers, receive_one,
+    receive_to_the_end, receive_what_is_there, receiver, sender,
 };
 use crate::message::{Inbox, last_message, message};
 
@@ -22,6 +24,8 @@ enum Act {
     LoanDropped,
     /// Waits for room.
     SendWaiting,
+    /// The same, with a deadline that is far away.
+    SendUntil,
     SendSynchronous,
     Arm,
     ArmDisarm,
@@ -45,6 +49,7 @@ impl Act {
             Self::LoanShrinkCommit => "loan, shrink, commit",
             Self::LoanDropped => "loan, drop",
             Self::SendWaiting => "send, waits",
+            Self::SendUntil => "send, waits with a deadline",
             Self::SendSynchronous => "send_synchronous",
             Self::Arm => "sender: arm",
             Self::ArmDisarm => "sender: arm, disarm",
@@ -87,10 +92,15 @@ pub(crate) fn scenes() -> Vec<Scene> {
         // The batch ends before its second message.
         scenes.push(idle(Act::SendBatch, State::RoomForOne, manner));
     }
-    scenes.push(cued(Act::SendWaiting, State::Full));
+    scenes.push(cued(Act::SendWaiting, State::Full, Manner::Parked));
     for state in State::ALL {
-        scenes.push(cued(Act::SendSynchronous, state));
+        scenes.push(cued(Act::SendSynchronous, state, Manner::Parked));
     }
+    scenes.push(cued(Act::SendWaiting, State::Full, Manner::Adaptive));
+    scenes.push(cued(Act::SendSynchronous, State::Empty, Manner::Adaptive));
+    scenes.push(cued(Act::SendUntil, State::Full, Manner::Parked));
+    scenes.push(spinning(Act::SendWaiting, State::Full));
+    scenes.push(spinning(Act::SendSynchronous, State::Empty));
     for act in [Act::Arm, Act::ArmDisarm] {
         for state in [State::Empty, State::Full] {
             scenes.push(idle(act, state, Manner::Parked));
@@ -120,7 +130,7 @@ fn idle(act: Act, state: State, manner: Manner) -> Scene {
         effect(act, fate, &inbox)
     };
     let name = format!("idle, then {}", manner.name());
-    let scene = Scene::new((act.name(), state.name()), victim(act, state, None), survivor);
+    let scene = Scene::new((act.name(), state.name()), victim(act, state, None, VICTIM), survivor);
     let scene = scene.survivor_is(name);
     if act.messages() > 0 && state != State::Full { scene.takes_effect() } else { scene }
 }
@@ -136,21 +146,24 @@ fn busy(act: Act, state: State, manner: Manner) -> Scene {
         let fate = survivor.fate();
         effect(act, fate, &inbox)
     };
-    let victim = victim(act, state, Some(manner));
+    let victim = victim(act, state, Some(manner), VICTIM);
     let scene = Scene::new((act.name(), state.name()), victim, survivor);
     let scene = scene.survivor_is(manner.name()).busy();
     if act.messages() > 0 { scene.takes_effect() } else { scene }
 }
 
-/// The receiver reads when the sender sleeps.
-fn cued(act: Act, state: State) -> Scene {
+/// The receiver reads when the sender, which waits in its `manner`, sleeps.
+fn cued(act: Act, state: State, manner: Manner) -> Scene {
     let survivor = move |survivor: &mut Survivor| {
         let mut inbox = Inbox::default();
         let mut receiver = receiver(survivor, Manner::Parked);
         receive_fillers(state, act.len(), &mut inbox, &mut receiver, survivor);
         while survivor.cue() == Cue::Asleep {
-            // The first message that is taken may wake it, and then it may be killed.
-            receive_what_is_there(&mut inbox, &mut receiver, true);
+            // Up to the message whose release wakes the sender, and no further. Who read on meanwhile
+            // would perhaps take the message of a synchronous send before its sender sleeps again, and
+            // perhaps after: a race, which a victim that is stopped at a breakpoint before that sleep
+            // loses where one that is stepped through all of it wins.
+            while survivor.partner_sleeps() && receive_one(&mut inbox, &mut receiver, true) {}
         }
         let fate = survivor.fate();
         if fate == Fate::Stopped {
@@ -160,11 +173,35 @@ fn cued(act: Act, state: State) -> Scene {
         receive_to_the_end(&mut inbox, &mut receiver, Manner::Parked);
         effect(act, fate, &inbox)
     };
-    let scene = Scene::new((act.name(), state.name()), victim(act, state, None), survivor);
-    let scene = scene.survivor_is("reads when it sleeps").cued().takes_effect();
-    // It waits twice there, and is rung for in the second wait as often as the reader, who has a whole
-    // ring to read, tells its position: before it sleeps, or while it does.
-    if act == Act::SendSynchronous && state == State::Full { scene.varies() } else { scene }
+    let victim = victim(act, state, None, manner);
+    let name = format!("{}, {}", act.name(), manner.name());
+    let name = if manner == VICTIM { act.name() } else { name };
+    Scene::new((name, state.name()), victim, survivor)
+        .survivor_is("reads when it sleeps")
+        .cued()
+        .takes_effect()
+}
+
+/// The sender never sleeps: the receiver reads when it has looked for a while.
+fn spinning(act: Act, state: State) -> Scene {
+    let survivor = move |survivor: &mut Survivor| {
+        let mut inbox = Inbox::default();
+        let mut receiver = receiver(survivor, Manner::Spinning);
+        receive_fillers(state, act.len(), &mut inbox, &mut receiver, survivor);
+        survivor.wait();
+        survivor.let_partner_run();
+        receive_to_the_end(&mut inbox, &mut receiver, Manner::Spinning);
+        let fate = survivor.fate();
+        effect(act, fate, &inbox)
+    };
+    let manner = Manner::Spinning;
+    let victim = victim(act, state, Some(manner), manner);
+    let name = format!("{}, {}", act.name(), manner.name());
+    Scene::new((name, state.name()), victim, survivor)
+        .survivor_is("reads a little later")
+        .busy()
+        .varies()
+        .takes_effect()
 }
 
 /// How many messages came.
@@ -177,10 +214,10 @@ fn effect(act: Act, fate: Fate, inbox: &Inbox) -> u64 {
     if fate == Fate::Stopped { 0 } else { inbox.taken }
 }
 
-/// What the victim does; with `partner`, after that waits in its manner.
-fn victim(act: Act, state: State, partner: Option<Manner>) -> impl Fn(&mut Victim) {
+/// What the victim does, in its `manner`; with `partner`, after that waits in its own.
+fn victim(act: Act, state: State, partner: Option<Manner>, manner: Manner) -> impl Fn(&mut Victim) {
     move |victim| {
-        let mut sender = sender(victim, VICTIM);
+        let mut sender = sender(victim, manner);
         let before = bring_to(state, act.len(), &mut sender, victim);
         let messages: Vec<_> =
             (0..act.messages()).map(|index| message(before + index, act.len())).collect();
@@ -212,6 +249,10 @@ fn operate(act: Act, victim: &mut Victim, sender: &mut RingSender, messages: &[V
     match act {
         Act::Send(_) => accepted(victim.operation(|| sender.try_send(&messages[0]))),
         Act::SendWaiting => accepted(victim.operation(|| sender.send(&messages[0]))),
+        Act::SendUntil => {
+            let deadline = Deadline::At(Instant::now() + FAR_AWAY);
+            accepted(victim.operation(|| sender.send_deadline(&messages[0], deadline)))
+        }
         Act::SendSynchronous => {
             accepted(victim.operation(|| sender.send_synchronous(&messages[0], Deadline::Never)))
         }

@@ -78,7 +78,9 @@
 //! another process does meanwhile, the points of both are tried, the effect is not required to grow,
 //! and points that a victim does not come by in three attempts are counted as **missed**, in a column
 //! of their own. [`Scene::varies`] says beforehand that it is so. To keep recordings the same, let the
-//! survivor be asleep or idle during the operation.
+//! survivor be asleep or idle while the victim runs. Beware of a survivor that goes on after it has woken
+//! the victim ([`Stage::partner_sleeps`] tells): the two then run a race, which a victim that is stepped
+//! always loses, and one that runs to a breakpoint wins now and then.
 //!
 //! # The survivor during the operation
 //!
@@ -101,6 +103,7 @@ mod explore;
 mod maps;
 #[cfg(target_arch = "x86_64")]
 mod marker;
+mod observe;
 mod part;
 #[cfg(target_arch = "x86_64")]
 mod places;

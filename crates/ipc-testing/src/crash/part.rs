@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
 
-use super::Scene;
+use super::{Scene, observe};
 use crate::conformance::footprint::Footprint;
 use crate::{Host, Invitation, process};
 
@@ -88,6 +88,23 @@ impl Stage {
     /// If the partner is gone.
     pub fn wait_until_partner_parks(&self) {
         process::wait_until_parked(self.partner_pid);
+    }
+
+    /// Whether the partner sleeps in the kernel now. A survivor that wakes a victim by what it does may
+    /// go on only while this is so: after that the two run a race, and the victim does not go the same
+    /// way each time.
+    pub fn partner_sleeps(&self) -> bool {
+        observe::sleeps(self.partner_pid)
+    }
+
+    /// Waits until the partner has run for a while, of some 100 µs, or stands still.
+    pub fn let_partner_run(&self) {
+        observe::let_go_on(self.partner_pid);
+    }
+
+    /// The partner's process id: a number for names that both know and nobody else takes.
+    pub fn partner_pid(&self) -> u32 {
+        self.partner_pid
     }
 }
 

@@ -13,7 +13,7 @@ use super::recording::{self, Lost, Point, Recording, Sleeps, Turn};
 use super::report::Blow;
 use super::tracee::{Halt, Tracee};
 use super::watch::{TRIAL_TIMEOUT, Watch};
-use super::{Scene, Unsupported};
+use super::{Scene, Unsupported, observe};
 use crate::Guest;
 use crate::process::channel::Kind;
 
@@ -178,7 +178,7 @@ fn go_on_after_stop(
     say(survivor, word::STOPPED)?;
     let mut early = None;
     if is_busy {
-        let_go_on(survivor.pid());
+        observe::let_go_on(survivor.pid());
     } else {
         early = Some(hear(survivor)?).filter(|said| said != word::ACTED);
     }
@@ -219,22 +219,6 @@ fn heard_now(from: &Guest) -> Option<String> {
     let readable = ipc_core::Interest::Readable;
     let ready = ipc_core::poll::wait_ready(from.channel().as_fd(), readable, Deadline::Now);
     if ready.is_ok_and(|ready| ready) { hear(from).ok() } else { None }
-}
-
-/// Waits until a process sleeps or has used some 100 µs of processor time.
-fn let_go_on(pid: u32) {
-    let used_ns = || -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
-        text.split(' ').next()?.parse().ok()
-    };
-    let sleeps = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_none_or(|(_, rest)| !rest.starts_with('R'))
-    };
-    let Some(start) = used_ns() else { return };
-    while !sleeps() && used_ns().is_some_and(|now| now < start + 100_000) {
-        std::thread::yield_now();
-    }
 }
 
 impl Tracee {
