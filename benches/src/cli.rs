@@ -17,7 +17,9 @@ use crate::matrix::{Extent, Plan};
 use crate::measure::pattern;
 use crate::mechanisms::Mechanism;
 use crate::properties;
-use crate::report::{summary, table};
+use crate::report::aside::Aside;
+use crate::report::schema::{Record, SCHEMA};
+use crate::report::{compare, html, markdown, summary, table};
 use crate::runner::Runner;
 use crate::session::{SessionSpec, guest, host};
 use crate::spinner;
@@ -44,6 +46,26 @@ struct Arguments {
     /// Write the record here too, beside target/ipc-bench/<date>.json and latest.json.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Write the page with the plots here too, beside target/ipc-bench/latest.html.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Show this record again, and measure nothing.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "sizes", "quick", "full", "cpus"])]
+    from: Option<PathBuf>,
+
+    /// Say what is slower or faster than in this older record, by multiples of each run's limits.
+    #[arg(long, value_name = "OLD.json")]
+    compare: Option<PathBuf>,
+
+    /// Fail if something is slower than in the record that is compared with.
+    #[arg(long, requires = "compare")]
+    fail_on_regression: bool,
+
+    /// With --from: print the README's figures instead of everything.
+    #[arg(long, requires = "from")]
+    markdown: bool,
 
     /// A first impression, within 30 seconds.
     #[arg(long, conflicts_with = "full")]
@@ -94,6 +116,7 @@ enum Part {
 pub fn main(mechanisms: &[Mechanism]) -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.part {
+        None if arguments.from.is_some() => again(&arguments),
         None => bench(&arguments, mechanisms),
         Some(Part::CheckPlain) => return check_plain::run(),
         Some(Part::CheckFraming { guest }) => return check_framing::run(guest.as_deref()),
@@ -151,17 +174,74 @@ fn bench(arguments: &Arguments, mechanisms: &[Mechanism]) -> anyhow::Result<()> 
     let runner = Runner { cpus, ns_per_tick: Clock::calibrate().ns_per_tick() };
     let findings = runner.run(&plan)?;
     let record = summary::record(&findings, mechanisms, machine::describe(cpus));
-    let line = summary::line_round_trips(&findings);
-    print!("{}", table::render(&record, &findings, &line, mechanisms));
+    // Read before the new record is written: it may be the latest one.
+    let old = arguments.compare.as_deref().map(read).transpose()?;
+    print!("{}", table::render(&record, &Aside::new(&findings, mechanisms)));
 
+    let directory = record_directory()?;
     let json = serde_json::to_string_pretty(&record)? + "\n";
-    let written = keep(&record_directory()?, &json)?;
+    let page = html::page(&record);
+    let written = keep(&directory, &json)?;
+    write(&directory.join("latest.html"), &page)?;
     println!("written to {}", written.display());
+    println!("the page with the plots: {}", directory.join("latest.html").display());
     if let Some(path) = &arguments.json {
-        fs::write(path, &json).with_context(|| format!("cannot write {}", path.display()))?;
+        write(path, &json)?;
+    }
+    if let Some(path) = &arguments.html {
+        write(path, &page)?;
     }
     ensure!(!record.results.is_empty(), "nothing was measured");
+    old.map_or(Ok(()), |old| compared(arguments, &old, &record))
+}
+
+/// Shows a record again.
+fn again(arguments: &Arguments) -> anyhow::Result<()> {
+    let path = arguments.from.as_deref().context("no record is named")?;
+    let record = read(path)?;
+    if arguments.markdown {
+        print!("{}", markdown::figures(&record));
+        return Ok(());
+    }
+    if let Some(path) = &arguments.html {
+        write(path, &html::page(&record))?;
+    }
+    match arguments.compare.as_deref() {
+        Some(old) => compared(arguments, &read(old)?, &record),
+        None if arguments.html.is_some() => Ok(()),
+        None => {
+            print!("{}", table::render(&record, &Aside::default()));
+            Ok(())
+        }
+    }
+}
+
+/// Says what has changed since an older record.
+fn compared(arguments: &Arguments, old: &Record, new: &Record) -> anyhow::Result<()> {
+    let comparison = compare::compare(old, new);
+    let name = arguments.compare.as_deref().unwrap_or(Path::new("another record"));
+    print!("\n{}", compare::render(&comparison, &name.display().to_string()));
+    let slower = comparison.slower.len();
+    ensure!(!arguments.fail_on_regression || slower == 0, "{slower} figures have become slower");
     Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Record> {
+    let text = fs::read_to_string(path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let record: Record = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no record of this program", path.display()))?;
+    ensure!(
+        record.schema == SCHEMA,
+        "{} has version {} of the schema; this program reads {SCHEMA}",
+        path.display(),
+        record.schema
+    );
+    Ok(record)
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn sizes(asked: &[usize]) -> anyhow::Result<Option<Vec<usize>>> {

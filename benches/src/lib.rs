@@ -14,9 +14,7 @@
 //! | [`limits`] | what the machine allows, the textbook's ring among it |
 //! | [`mechanisms`] | the list of what can be measured |
 //! | [`threads`] | links between two threads of one process, as the ceiling |
-//! | [`report`] | medians and multiples, the JSON record, the tables |
-//!
-//! Left out so far: plots, other libraries, comparisons with an earlier run.
+//! | [`report`] | medians and multiples, the JSON record, the tables, the page, comparisons |
 
 pub mod check_framing;
 pub mod check_plain;

@@ -120,6 +120,10 @@ pub struct Row {
     pub size_bytes: usize,
     /// Round trips.
     pub rtt_ns: RoundTrips,
+    /// The least mean round trip of the runs.
+    pub rtt_mean_min_ns: Option<f64>,
+    /// The greatest mean round trip of the runs.
+    pub rtt_mean_max_ns: Option<f64>,
     /// The time of a stream by its messages: the median of the runs.
     pub oneway_ns: Option<f64>,
     /// The least of the runs.
@@ -235,6 +239,8 @@ mod tests {
                 "empty_polls_per_msg",
                 "size_bytes",
                 "rtt_ns",
+                "rtt_mean_min_ns",
+                "rtt_mean_max_ns",
                 "oneway_ns",
                 "oneway_min_ns",
                 "oneway_max_ns",
@@ -271,6 +277,8 @@ mod tests {
             size_bytes: 8,
             rtt_ns: RoundTrips::default(),
             oneway_ns: None,
+            rtt_mean_min_ns: None,
+            rtt_mean_max_ns: None,
             oneway_min_ns: None,
             oneway_max_ns: None,
             throughput_msgs_s: None,

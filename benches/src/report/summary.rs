@@ -75,6 +75,8 @@ fn row(
             mean: median_of(&|sample| Some(sample.rtt_mean_ns)),
             ..percentiles(samples.iter().map(|sample| &sample.rtt_counts[..]))
         },
+        rtt_mean_min_ns: samples.iter().map(|sample| sample.rtt_mean_ns).reduce(f64::min),
+        rtt_mean_max_ns: samples.iter().map(|sample| sample.rtt_mean_ns).reduce(f64::max),
         oneway_ns,
         oneway_min_ns: oneway().reduce(f64::min),
         oneway_max_ns: oneway().reduce(f64::max),

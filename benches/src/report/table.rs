@@ -1,91 +1,37 @@
-//! The record as tables for a terminal of 100 columns: first everything, by size and in the order of
-//! speed; last, where the eye ends, what wins.
+//! The record as tables for a terminal of 100 columns: first the limits, then everything by size and in
+//! the order of speed; last, where the eye ends, what to pick and what to mind.
 
 use std::fmt::Write as _;
 
 use comfy_table::{Cell as TableCell, CellAlignment, Table, presets};
 
+use super::advice;
+use super::aside::Aside;
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
 use super::text::{multiple, number, short_time, size_name, time, wrap};
-use crate::limits::line::Placement;
-use crate::mechanisms::Mechanism;
-use crate::runner::Findings;
-use crate::session::Wait;
-
-/// Rows that can be compared with each other: the same way of waiting on the same cores.
-#[derive(Clone, Copy, Debug)]
-struct Group {
-    title: &'static str,
-    short: &'static str,
-    sleeps: bool,
-    cores: &'static str,
-    awake: bool,
-}
-
-const GROUPS: [Group; 4] = [
-    Group {
-        title: "looking, two cores; × cache line",
-        short: "looking",
-        sleeps: false,
-        cores: "two",
-        awake: false,
-    },
-    Group {
-        title: "sleeping, two cores that halt; × futex there",
-        short: "sleeping",
-        sleeps: true,
-        cores: "two",
-        awake: false,
-    },
-    Group {
-        title: "sleeping, two cores kept awake; × futex there",
-        short: "sleeping, awake",
-        sleeps: true,
-        cores: "two",
-        awake: true,
-    },
-    Group {
-        title: "sleeping, one core; × futex there",
-        short: "one core",
-        sleeps: true,
-        cores: "one",
-        awake: false,
-    },
-];
-
-impl Group {
-    fn has(self, row: &Row) -> bool {
-        let sleeps = row.wait == Wait::Park.name() || row.wait == Wait::Block.name();
-        (sleeps, row.cores.as_str(), row.awake) == (self.sleeps, self.cores, self.awake)
-    }
-}
+use super::view::{
+    SITUATIONS, Situation, is_steady, mechanisms, oneway_multiple, rtt_multiple, sizes,
+};
 
 /// Writes everything.
-pub fn render(
-    record: &Record,
-    findings: &Findings,
-    line: &RoundTrips,
-    mechanisms: &[Mechanism],
-) -> String {
-    let mut text = String::new();
-    let mut sizes: Vec<usize> = record.results.iter().map(|row| row.size_bytes).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
+pub fn render(record: &Record, aside: &Aside) -> String {
+    let sizes = sizes(record);
+    let mut text = limits_text(&record.limits, &aside.line);
     for &size in &sizes {
         text += &size_table(record, size);
-        text += &left_out(findings, mechanisms, size);
+        text += &left_out(aside, size);
         text.push('\n');
     }
-    if let Some(&size) = sizes.first() {
-        text += &link_table(record, size, sizes.last().copied().unwrap_or(size));
+    if let (Some(&small), Some(&large)) = (sizes.first(), sizes.last()) {
+        text += &link_table(record, small, large);
     }
-    text += &limits_text(&record.limits, line);
     text += &winners_table(record, &sizes);
-    text += &notes(record, findings);
+    text += &picks(record);
+    text += &notes(record, aside);
     text
 }
 
-/// All rows of one size, group by group, the fastest first.
+/// All rows of one size, situation by situation, the fastest first.
 fn size_table(record: &Record, size: usize) -> String {
     let mut table = new_table();
     table.set_header(aligned([
@@ -102,16 +48,17 @@ fn size_table(record: &Record, size: usize) -> String {
         "polls",
     ]));
     let mut titles = Vec::new();
-    for group in GROUPS {
-        let mut rows: Vec<&Row> =
-            record.results.iter().filter(|row| row.size_bytes == size && group.has(row)).collect();
+    for situation in SITUATIONS {
+        let here = |row: &&Row| row.size_bytes == size && situation.has(row);
+        let mut rows: Vec<&Row> = record.results.iter().filter(here).collect();
         let key = |row: &Row| row.rtt_ns.p50.unwrap_or(f64::INFINITY);
         rows.sort_by(|a, b| key(a).total_cmp(&key(b)));
         if !rows.is_empty() {
-            titles.push((table.row_count(), group.title));
+            let title = format!("{}; × {}", situation.title, situation.limit_name());
+            titles.push((table.row_count(), title));
         }
         for row in rows {
-            add_row(&mut table, size_row(row));
+            add_row(&mut table, size_row(row, &record.limits));
         }
     }
     // Every row is one line; the titles are no rows, as they would widen a column.
@@ -122,7 +69,7 @@ fn size_table(record: &Record, size: usize) -> String {
     format!("{} messages: round trip, and one way\n{}\n", size_name(size), lines.join("\n"))
 }
 
-fn size_row(row: &Row) -> [String; 11] {
+fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
     let oneway_range = match (row.oneway_min_ns, row.oneway_max_ns) {
         (Some(min), Some(max)) => format!("{}–{}", short_time(min), short_time(max)),
         _ => "–".into(),
@@ -136,21 +83,19 @@ fn size_row(row: &Row) -> [String; 11] {
         time(rtt.p99),
         time(rtt.p999),
         time(rtt.max),
-        multiple(row.rtt_multiple),
+        multiple(rtt_multiple(row, limits)),
         time(row.oneway_ns),
-        multiple(row.oneway_multiple),
+        multiple(oneway_multiple(row, limits)),
         oneway_range,
         number(row.empty_polls_per_msg),
     ]
 }
 
 /// What the size table lacks, and why.
-fn left_out(findings: &Findings, mechanisms: &[Mechanism], size: usize) -> String {
-    let unfit = mechanisms.iter().filter_map(|mechanism| {
-        let reason = findings.unfit.get(&(mechanism.name, size))?;
-        Some(format!("{} ({reason})", mechanism.name))
-    });
-    let unfit: Vec<String> = unfit.collect();
+fn left_out(aside: &Aside, size: usize) -> String {
+    let unfit = aside.unfit.iter().filter(|unfit| unfit.size_bytes == size);
+    let unfit: Vec<String> =
+        unfit.map(|unfit| format!("{} ({})", unfit.mechanism, unfit.reason)).collect();
     if unfit.is_empty() { String::new() } else { wrap("not at this size: ", &unfit.join(", ")) }
 }
 
@@ -166,14 +111,12 @@ fn link_table(record: &Record, small: usize, large: usize) -> String {
         format!("CPU/msg looking, {}", size_name(small)),
         "sleeping".into(),
     ]));
-    let mut names: Vec<&str> = record.results.iter().map(|row| row.mechanism.as_str()).collect();
-    names.dedup();
-    for name in names {
-        let find = |group: Group, size: usize| {
+    for name in mechanisms(record) {
+        let find = |situation: Situation, size: usize| {
             let mut rows = record.results.iter().filter(|row| row.mechanism == name);
-            rows.find(|row| group.has(row) && row.size_bytes == size)
+            rows.find(|row| situation.has(row) && row.size_bytes == size)
         };
-        let [looking, sleeping, ..] = GROUPS;
+        let [looking, sleeping, ..] = SITUATIONS;
         let either = |size| find(looking, size).or_else(|| find(sleeping, size));
         let resident = |row: Option<&Row>| {
             row.and_then(|row| row.rss_kb).map_or("–".into(), |kb| format!("{kb:.0} KiB"))
@@ -237,11 +180,11 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
     text
 }
 
-/// The fastest of each group at each size.
+/// The fastest of each situation at each size.
 fn winners_table(record: &Record, sizes: &[usize]) -> String {
     let mut table = new_table();
     let mut header = vec![String::from("fastest at")];
-    header.extend(GROUPS.map(|group| group.short.to_owned()));
+    header.extend(SITUATIONS.map(|situation| situation.short.to_owned()));
     header.push("one way".into());
     table.set_header(aligned(header));
     for &size in sizes {
@@ -253,51 +196,46 @@ fn winners_table(record: &Record, sizes: &[usize]) -> String {
             best.map_or("–".into(), |(ns, row)| format!("{} {}", row.mechanism, time(Some(ns))))
         };
         let mut cells = vec![size_name(size)];
-        cells.extend(GROUPS.map(|group| fastest(&|row| row.rtt_ns.p50.filter(|_| group.has(row)))));
+        cells.extend(
+            SITUATIONS.map(|here| fastest(&|row| row.rtt_ns.p50.filter(|_| here.has(row)))),
+        );
         cells.push(fastest(&|row| row.oneway_ns));
         add_row(&mut table, cells);
     }
     format!("What wins (round trip p50, and one way)\n{}\n", lines(table).join("\n"))
 }
 
-fn notes(record: &Record, findings: &Findings) -> String {
-    let mut text = String::from("\n");
-    let mut lost: Vec<String> = Vec::new();
-    for ((cell, size), samples) in &findings.samples {
-        let share = samples.iter().map(|sample| sample.lost_share).fold(0.0, f64::max);
-        if share > 0.0 {
-            lost.push(format!("{cell}, {}: {:.0} %", size_name(*size), share * 100.0));
-        }
+/// What to pick, in sentences.
+fn picks(record: &Record) -> String {
+    let mut text = String::from("\nWhat to pick\n");
+    for advice in advice::advice(record) {
+        let line = format!("{}: {} ({})", advice.when, advice.pick, advice.figure);
+        text += &wrap("", &format!("{line}; {}.", advice.because));
     }
-    if !lost.is_empty() {
-        text += &wrap("note: lost in a stream (measured by what arrived): ", &lost.join("; "));
+    for sentence in advice::overtaking_sentences(record) {
+        text += &wrap("", &sentence);
     }
-    let away = record.results.iter().filter(|row| !is_steady(row)).count();
-    if away > 0 {
-        let total = record.results.len();
-        let _ =
-            writeln!(text, "note: * cores not near each other, or moved: {away} of {total} rows");
-    }
-    for warning in &findings.warnings {
-        text += &wrap("warning: ", warning);
-    }
-    for ((cell, size), failure) in &findings.failures {
-        let size = size.map_or(String::new(), |size| format!(", {}", size_name(size)));
-        text += &wrap("failed: ", &format!("{cell}{size}: {failure}"));
-    }
-    let _ = writeln!(
-        text,
-        "everything measured {} time{} at least; {}; see --help for the columns.",
-        findings.whole_passes,
-        if findings.whole_passes == 1 { "" } else { "s" },
-        record.kernel
-    );
     text
 }
 
-/// Whether the cores were where figures can be compared.
-fn is_steady(row: &Row) -> bool {
-    [Placement::Near, Placement::SameCore].iter().any(|good| good.name() == row.placement)
+fn notes(record: &Record, aside: &Aside) -> String {
+    let mut text = String::from("\n");
+    if !aside.lost.is_empty() {
+        let lost = aside.lost.join("; ");
+        text += &wrap("note: lost in a stream (measured by what arrived): ", &lost);
+    }
+    for warning in advice::warnings(record).iter().chain(&aside.warnings) {
+        text += &wrap("warning: ", warning);
+    }
+    for failure in &aside.failures {
+        text += &wrap("failed: ", failure);
+    }
+    if let Some(passes) = aside.whole_passes {
+        let times = if passes == 1 { "time" } else { "times" };
+        let _ = write!(text, "everything measured {passes} {times} at least; ");
+    }
+    let _ = writeln!(text, "{}; see --help for the columns.", record.kernel);
+    text
 }
 
 fn new_table() -> Table {
@@ -325,4 +263,43 @@ fn lines(mut table: Table) -> Vec<String> {
         column.set_padding(if index == 0 { (0, 1) } else { (1, 0) });
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_tables_fit_a_terminal_and_begin_with_the_limits() {
+        let text = render(&fixture::record(), &Aside::default());
+        assert!(text.starts_with("Limits of this machine"), "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 102, "wider than the terminal: {line}");
+        }
+    }
+
+    #[test]
+    fn every_mechanism_and_size_is_in_the_tables() {
+        let record: Record = fixture::record();
+        let text = render(&record, &Aside::default());
+        for size in sizes(&record) {
+            let title = format!("{} messages: round trip, and one way", size_name(size));
+            assert!(text.contains(&title), "{text}");
+        }
+        for name in mechanisms(&record) {
+            assert!(text.lines().any(|line| line.starts_with(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_went_wrong_is_told_at_the_end() {
+        let aside = Aside {
+            warnings: vec!["it was hot".into()],
+            failures: vec!["pigeon: flew away".into()],
+            ..Aside::default()
+        };
+        let text = render(&fixture::record(), &aside);
+        assert!(text.contains("\nwarning: it was hot\nfailed: pigeon: flew away\n"), "{text}");
+    }
 }

@@ -1,0 +1,255 @@
+//! What to pick, in sentences that follow from a record: who is fastest when, from which size of
+//! message shared memory overtakes the kernel's mechanisms, and what that was measured by.
+
+use super::schema::{Record, Row};
+use super::text::{multiple, size_name, time};
+use super::view::{
+    self, Family, Figure, ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, is_usual, plain_oneway_ns,
+    ranked, rtt_multiple,
+};
+
+/// Who is within this factor of the fastest is as fast, for a choice.
+const AS_FAST: f64 = 1.1;
+
+/// Messages of so many bytes are limited by copying, shorter ones by waking and looking.
+const LARGE: usize = 4096;
+
+/// An answer to "what shall I use when …".
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advice {
+    /// When.
+    pub when: String,
+    /// What: one mechanism, or several that are as fast.
+    pub pick: String,
+    /// Its figure.
+    pub figure: String,
+    /// How far others and the limit are.
+    pub because: String,
+}
+
+/// The answers that a record gives.
+pub fn advice(record: &Record) -> Vec<Advice> {
+    let [looking, sleeping, _, one_core] = SITUATIONS;
+    let (Some(small), large) = (view::small_size(record), view::large_size(record)) else {
+        return Vec::new();
+    };
+    let messages = |size: usize| format!("messages of {}", size_name(size));
+    let mut all = vec![
+        (format!("Both sides busy, {}", messages(small)), looking, small, ROUND_TRIP),
+        (format!("The receiver sleeps, {}", messages(small)), sleeping, small, ROUND_TRIP),
+        (format!("Both on one core, {}", messages(small)), one_core, small, ROUND_TRIP),
+        (format!("A stream of {}", messages(small)), looking, small, ONE_WAY),
+    ];
+    if let Some(large) = large {
+        all.push((format!("A stream of {}", messages(large)), looking, large, ONE_WAY));
+        all.push((
+            format!("Asking and answering, {}", messages(large)),
+            looking,
+            large,
+            ROUND_TRIP,
+        ));
+    }
+    let answer = |(when, situation, size, figure)| one(record, when, situation, size, figure);
+    all.into_iter().filter_map(answer).collect()
+}
+
+fn one(
+    record: &Record,
+    when: String,
+    situation: Situation,
+    size: usize,
+    figure: Figure,
+) -> Option<Advice> {
+    let is_stream = std::ptr::fn_addr_eq(figure, ONE_WAY);
+    // Other libraries are compared with, not advised.
+    let mut rows = ranked(record, situation, size, figure);
+    let peer = rows.iter().position(|row| row.peer).map(|index| rows[index]);
+    rows.retain(|row| !row.peer);
+    let (first, ns) = (*rows.first()?, figure(rows.first()?)?);
+    let ratio = |row: &Row| figure(row).map_or(f64::INFINITY, |other| other / ns);
+    let as_fast = rows.iter().filter(|row| ratio(row) <= AS_FAST);
+    let pick: Vec<&str> = as_fast.map(|row| row.mechanism.as_str()).collect();
+
+    let mut reasons = Vec::new();
+    let copy_ns = record.limits.memcpy_gb_s.map(|rate| size as f64 / rate);
+    if is_stream {
+        let limit = plain_oneway_ns(&record.limits, size).map(|limit| ns / limit);
+        reasons.extend(limit.map(|by| format!("{} × the textbook's ring", multiple(Some(by)))));
+    } else if size >= LARGE {
+        let by = copy_ns.map(|copy_ns| ns / (2.0 * copy_ns));
+        reasons.extend(by.map(|by| format!("{} × a memory copy each way", multiple(Some(by)))));
+    } else {
+        let by = rtt_multiple(first, &record.limits);
+        reasons.extend(
+            by.map(|by| format!("{} × the {}", multiple(Some(by)), situation.limit_name())),
+        );
+    }
+    if let Some(next) = rows.get(pick.len()) {
+        reasons.push(format!("next is {} with {} ×", next.mechanism, multiple(Some(ratio(next)))));
+    }
+    let is_kernels = |row: &&&Row| Family::of(row).is_of_the_kernel();
+    let kernel = rows.iter().skip(pick.len() + 1).find(is_kernels);
+    let next_is_kernels = rows.get(pick.len()).is_some_and(|row| is_kernels(&&row));
+    if let (Some(kernel), false) = (kernel, next_is_kernels) {
+        let by = multiple(Some(ratio(kernel)));
+        reasons.push(format!("of the kernel's, {} with {by} ×", kernel.mechanism));
+    }
+    if let Some(peer) = peer {
+        let by = multiple(Some(ratio(peer)));
+        reasons.push(format!("of other libraries, {} with {by} ×", peer.mechanism));
+    }
+    let each = if is_stream { "a message" } else { "a round trip" };
+    let mut shown = format!("{} {each}", time(Some(ns)));
+    if let (true, Some(rate)) = (is_stream, first.throughput_gb_s.filter(|_| size >= LARGE)) {
+        shown += &format!(", {rate:.1} GB/s");
+    }
+    Some(Advice { when, pick: pick.join(", "), figure: shown, because: reasons.join("; ") })
+}
+
+/// From which size of message shared memory is faster than a mechanism.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Overtakes {
+    /// At every size that was measured for both.
+    Always,
+    /// From about this size; the sizes measured lie on both sides of it.
+    From(f64),
+    /// At none: the mechanism is faster at the largest size.
+    Never,
+    /// They were not both measured.
+    Unknown,
+}
+
+/// For each mechanism of the kernel, from which size the fastest in shared memory overtakes it: in
+/// round trips of each situation, and last in a stream between two that look.
+pub fn overtaking(record: &Record) -> Vec<(&str, [Overtakes; 5])> {
+    let mut names = view::mechanisms(record);
+    names.retain(|name| {
+        record.results.iter().any(|row| {
+            row.mechanism == **name && is_usual(row) && Family::of(row).is_of_the_kernel()
+        })
+    });
+    let [looking, ..] = SITUATIONS;
+    let of = |name| {
+        let [a, b, c, d] = SITUATIONS.map(|each| overtakes(record, name, each, ROUND_TRIP));
+        [a, b, c, d, overtakes(record, name, looking, ONE_WAY)]
+    };
+    names.into_iter().map(|name| (name, of(name))).collect()
+}
+
+fn overtakes(record: &Record, name: &str, situation: Situation, figure: Figure) -> Overtakes {
+    // By size, how many times as long as in shared memory.
+    let mut ratios = Vec::new();
+    for size in view::sizes(record) {
+        let rows = ranked(record, situation, size, figure);
+        let of = |wanted: &dyn Fn(&Row) -> bool| {
+            rows.iter().find(|row| wanted(row)).and_then(|row| figure(row))
+        };
+        let shared = of(&|row| Family::of(row) == Family::SharedMemory);
+        let other = of(&|row| row.mechanism == name);
+        ratios.extend(shared.zip(other).map(|(shared, other)| (size as f64, other / shared)));
+    }
+    let wins = ratios.iter().rev().take_while(|(_, ratio)| *ratio > 1.0).count();
+    match ratios.len() - wins {
+        _ if ratios.is_empty() => Overtakes::Unknown,
+        0 => Overtakes::Always,
+        losses if wins > 0 => {
+            // Where the straight line between the two, both axes logarithmic, meets one.
+            let ((below, loss), (above, win)) = (ratios[losses - 1], ratios[losses]);
+            let share = -loss.ln() / (win.ln() - loss.ln());
+            Overtakes::From((below.ln() + share * (above.ln() - below.ln())).exp())
+        }
+        _ => Overtakes::Never,
+    }
+}
+
+/// [`overtaking`] in one sentence for each situation that has something to say.
+pub fn overtaking_sentences(record: &Record) -> Vec<String> {
+    let all = overtaking(record);
+    let mut sentences = Vec::new();
+    let titles = SITUATIONS.map(|situation| format!("Round trips, {}", situation.title));
+    let stream = String::from("A stream, looking, two cores");
+    for (index, title) in titles.into_iter().chain([stream]).enumerate() {
+        let names = |wanted: &dyn Fn(Overtakes) -> bool| {
+            let chosen = all.iter().filter(|(_, of)| wanted(of[index]));
+            chosen.map(|(name, _)| *name).collect::<Vec<_>>()
+        };
+        let mut parts = Vec::new();
+        let always = names(&|of| of == Overtakes::Always);
+        if !always.is_empty() {
+            let known = names(&|of| of != Overtakes::Unknown);
+            let every = always.len() == known.len() && known.len() > 1;
+            let whom =
+                if every { "each of the kernel's mechanisms".into() } else { always.join(", ") };
+            parts.push(format!("at every size faster than {whom}"));
+        }
+        for (name, of) in &all {
+            if let Overtakes::From(bytes) = of[index] {
+                parts.push(format!("faster than {name} from about {}", rough_size(bytes)));
+            }
+        }
+        let never = names(&|of| of == Overtakes::Never);
+        if !never.is_empty() {
+            parts.push(format!("at no size faster than {}", never.join(", ")));
+        }
+        if !parts.is_empty() {
+            sentences.push(format!("{title}: shared memory is {}.", parts.join("; ")));
+        }
+    }
+    sentences
+}
+
+/// A size that lies between measured ones, with one digit.
+pub(super) fn rough_size(bytes: f64) -> String {
+    let (value, unit) = match bytes {
+        _ if bytes < 1000.0 => (bytes, "B"),
+        _ if bytes < 1000.0 * 1024.0 => (bytes / 1024.0, "KiB"),
+        _ => (bytes / f64::from(1 << 20), "MiB"),
+    };
+    let step = 10_f64.powf(value.log10().floor());
+    let rounded = (value / step).round() * step;
+    if rounded < 1.0 { format!("{rounded:.1} {unit}") } else { format!("{rounded:.0} {unit}") }
+}
+
+/// What the reader of the figures must know about the machine and the run, as far as the record tells.
+pub fn warnings(record: &Record) -> Vec<String> {
+    let mut all = Vec::new();
+    let machine = &record.machine;
+    if machine.cpus[0] == machine.cpus[1] {
+        all.push("only one processor was used: nothing that needs two is measured".into());
+    }
+    if machine.virtual_machine == Some(true) {
+        all.push(
+            "a virtual machine: its host may move the cores and halt them; trust multiples within \
+             this run more than times"
+                .into(),
+        );
+    }
+    let rows = &record.results;
+    let unpinned = rows.iter().filter(|row| row.placement == "unknown").count();
+    if unpinned > 0 {
+        all.push(format!("{unpinned} of {} rows: the processes were not pinned", rows.len()));
+    }
+    let away = rows.iter().filter(|row| !view::is_steady(row)).count() - unpinned;
+    if away > 0 {
+        let total = rows.len();
+        all.push(format!("{away} of {total} rows: cores not near each other, or moved (marked *)"));
+    }
+    let once = rows.iter().filter(|row| row.runs < 2).count();
+    if once > 0 {
+        let total = rows.len();
+        all.push(format!("{once} of {total} rows were measured only once: they have no spread"));
+    }
+    let mut spreads: Vec<f64> = rows
+        .iter()
+        .filter(|row| row.runs > 1)
+        .filter_map(|row| Some(row.oneway_max_ns? / row.oneway_min_ns?))
+        .collect();
+    spreads.sort_unstable_by(f64::total_cmp);
+    let noisy = 1.5;
+    if let Some(spread) = spreads.get(spreads.len() / 2).filter(|spread| **spread > noisy) {
+        all.push(format!(
+            "a noisy machine: half of the streams differ by {spread:.1} × or more between repetitions"
+        ));
+    }
+    all
+}

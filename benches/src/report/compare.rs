@@ -1,0 +1,365 @@
+//! What has changed since another record: each figure as a multiple of its own run's limit, and flagged
+//! only if it is outside the spread of both runs.
+//!
+//! Machines drift from run to run, and limits drift with them; so a figure counts as changed only if
+//! it has moved by more than the tolerance in each of three ways: as a multiple of its limit, beyond
+//! what the repetitions of both runs differ among themselves, and as plain time. The last keeps a
+//! disturbed limit from accusing everybody; it is left out between different processors, where times
+//! say nothing.
+
+use std::fmt::Write as _;
+
+use super::schema::{Limits, Record, Row};
+use super::text::{multiple, size_name, time, wrap};
+use super::view::{Situation, is_steady, plain_oneway_ns};
+
+/// By how much a figure may differ beyond the spread of both runs.
+const TOLERANCE: f64 = 1.25;
+
+/// By how much a figure may differ whose repetitions are not known to agree.
+const TOLERANCE_WITHOUT_SPREAD: f64 = 2.0;
+
+/// With fewer repetitions than these, the least and the greatest say little.
+const REPETITIONS: u32 = 3;
+
+/// What has changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparison {
+    /// Figures that are in both records, with limits.
+    pub compared: usize,
+    /// Of those, the ones whose spread is known in both.
+    pub with_spread: usize,
+    /// Rows that only one of them has, or that were measured with the cores elsewhere.
+    pub left_out: usize,
+    /// What has become slower, the worst first.
+    pub slower: Vec<Change>,
+    /// What has become faster, the best first.
+    pub faster: Vec<Change>,
+    /// Limits that have moved: name, and by which factor.
+    pub limits: Vec<(String, f64)>,
+}
+
+/// A figure outside the spread of both runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The row: mechanism, wait, cores, size.
+    pub row: String,
+    /// `"rtt"` or `"one way"`.
+    pub figure: &'static str,
+    /// As a multiple of the limit, before and now.
+    pub multiples: (f64, f64),
+    /// In nanoseconds, before and now.
+    pub ns: (f64, f64),
+}
+
+impl Change {
+    /// How many times as long it takes, by multiples of the limit.
+    pub fn factor(&self) -> f64 {
+        self.multiples.1 / self.multiples.0
+    }
+}
+
+/// Compares a record with an older one.
+pub fn compare(old: &Record, new: &Record) -> Comparison {
+    let mut comparison = Comparison { limits: moved_limits(old, new), ..Comparison::default() };
+    let same_processor = old.machine.cpu == new.machine.cpu;
+    for row in &new.results {
+        let before = old.results.iter().find(|before| is_same(before, row));
+        let Some(before) = before.filter(|before| before.placement == row.placement) else {
+            comparison.left_out += 1;
+            continue;
+        };
+        for (name, of) in FIGURES {
+            let (was, is) = (of(before, &old.limits), of(row, &new.limits));
+            let (Some(was), Some(is)) = (was, is) else { continue };
+            comparison.compared += 1;
+            comparison.with_spread += usize::from(was.has_spread && is.has_spread);
+            let change = || Change {
+                row: name_of(row),
+                figure: name,
+                multiples: (was.multiple(), is.multiple()),
+                ns: (was.ns, is.ns),
+            };
+            if is.is_slower_than(&was, same_processor) {
+                comparison.slower.push(change());
+            } else if was.is_slower_than(&is, same_processor) {
+                comparison.faster.push(change());
+            }
+        }
+    }
+    let in_new = |before: &&Row| new.results.iter().any(|row| is_same(before, row));
+    comparison.left_out += old.results.len() - old.results.iter().filter(in_new).count();
+    comparison.slower.sort_by(|a, b| b.factor().total_cmp(&a.factor()));
+    comparison.faster.sort_by(|a, b| a.factor().total_cmp(&b.factor()));
+    comparison
+}
+
+/// A figure, how much its repetitions differ, and its limit.
+#[derive(Clone, Copy, Debug)]
+struct Measure {
+    ns: f64,
+    least_ns: f64,
+    most_ns: f64,
+    has_spread: bool,
+    limit_ns: f64,
+}
+
+impl Measure {
+    fn new(ns: f64, extremes: Option<(f64, f64)>, runs: u32, limit_ns: f64) -> Self {
+        let has_spread = extremes.is_some() && runs >= REPETITIONS;
+        let (least_ns, most_ns) = extremes.unwrap_or((ns, ns));
+        Self { ns, least_ns, most_ns, has_spread, limit_ns }
+    }
+
+    fn multiple(&self) -> f64 {
+        self.ns / self.limit_ns
+    }
+
+    fn is_slower_than(&self, other: &Self, times_compare: bool) -> bool {
+        let both = self.has_spread && other.has_spread;
+        let tolerance = if both { TOLERANCE } else { TOLERANCE_WITHOUT_SPREAD };
+        let by_limit = self.multiple() / other.multiple();
+        let beyond_spread = (self.least_ns / self.limit_ns) / (other.most_ns / other.limit_ns);
+        let by_time = if times_compare { self.least_ns / other.most_ns } else { f64::INFINITY };
+        by_limit > tolerance && beyond_spread > tolerance && by_time > tolerance
+    }
+}
+
+type MeasureOf = fn(&Row, &Limits) -> Option<Measure>;
+
+const FIGURES: [(&str, MeasureOf); 2] = [("rtt", round_trip), ("one way", one_way)];
+
+fn round_trip(row: &Row, limits: &Limits) -> Option<Measure> {
+    let limit_ns = Situation::of(row)?.limit_ns(limits)?;
+    let p50 = row.rtt_ns.p50?;
+    // The repetitions' means are known, their medians are not: as far apart as those.
+    let spread = |mean: f64, least: f64, most: f64| (p50 * least / mean, p50 * most / mean);
+    let extremes = row
+        .rtt_ns
+        .mean
+        .zip(row.rtt_mean_min_ns.zip(row.rtt_mean_max_ns))
+        .map(|(mean, (least, most))| spread(mean, least, most));
+    Some(Measure::new(p50, extremes, row.runs, limit_ns))
+}
+
+fn one_way(row: &Row, limits: &Limits) -> Option<Measure> {
+    let limit_ns = plain_oneway_ns(limits, row.size_bytes)?;
+    let extremes = row.oneway_min_ns.zip(row.oneway_max_ns);
+    Some(Measure::new(row.oneway_ns?, extremes, row.runs, limit_ns))
+}
+
+/// Whether two rows are about the same thing.
+fn is_same(one: &Row, other: &Row) -> bool {
+    let key = |row: &Row| {
+        (
+            (row.mechanism.clone(), row.peer, row.topology.clone(), row.wait.clone()),
+            (row.cores.clone(), row.awake, row.access.clone()),
+            (row.batch, row.processes, row.size_bytes),
+        )
+    };
+    key(one) == key(other)
+}
+
+fn name_of(row: &Row) -> String {
+    let situation = Situation::of(row).map_or("elsewhere", |situation| situation.short);
+    let mut name = format!("{}, {}, {situation}", row.mechanism, row.wait);
+    if row.access != "copy" {
+        let _ = write!(name, ", {}", row.access);
+    }
+    if row.batch != 1 {
+        let _ = write!(name, ", batch {}", row.batch);
+    }
+    let mark = if is_steady(row) { "" } else { "*" };
+    name + &format!(", {}{mark}", size_name(row.size_bytes))
+}
+
+/// The limits that differ by more than a tenth.
+fn moved_limits(old: &Record, new: &Record) -> Vec<(String, f64)> {
+    let list = |limits: &Limits| {
+        let futex = limits.futex_rtt_ns;
+        [
+            ("cache line", limits.cacheline_rtt_ns),
+            ("futex, cores that halt", futex.idle),
+            ("futex, cores awake", futex.awake),
+            ("futex, one core", futex.one_core),
+        ]
+    };
+    let mut pairs: Vec<(String, Option<f64>, Option<f64>)> = Vec::new();
+    for ((name, was), (_, is)) in list(&old.limits).into_iter().zip(list(&new.limits)) {
+        pairs.push((name.into(), was, is));
+    }
+    for plain in &new.limits.plain_ring {
+        let name = format!("plain ring one way, {}", size_name(plain.size_bytes));
+        pairs.push((name, plain_oneway_ns(&old.limits, plain.size_bytes), plain.oneway_ns));
+    }
+    let moved = pairs.into_iter().filter_map(|(name, was, is)| Some((name, is? / was?)));
+    moved.filter(|(_, by)| !(0.9..=1.1).contains(by)).collect()
+}
+
+/// Writes a comparison for a terminal of 100 columns.
+pub fn render(comparison: &Comparison, old_name: &str) -> String {
+    let mut text = format!("Compared with {old_name}\n");
+    text += &wrap(
+        "",
+        &format!(
+            "{} figures compared as multiples of each run's limits, {} of them by the spread of both \
+             runs and {} %, the others by a factor of {}; {} rows left out (in one record only, or \
+             cores elsewhere).",
+            comparison.compared,
+            comparison.with_spread,
+            ((TOLERANCE - 1.0) * 100.0).round(),
+            TOLERANCE_WITHOUT_SPREAD,
+            comparison.left_out
+        ),
+    );
+    if !comparison.limits.is_empty() {
+        let moved = comparison.limits.iter();
+        let moved = moved.map(|(name, by)| format!("{name} {} ×", multiple(Some(*by))));
+        text += &wrap("limits that moved: ", &moved.collect::<Vec<_>>().join("; "));
+    }
+    let mut put = |title: &str, changes: &[Change]| {
+        let none = if changes.is_empty() { " none" } else { " × (multiples of the limit; times)" };
+        let _ = writeln!(text, "{title}:{none}");
+        for change in changes {
+            let (was, is) = change.multiples;
+            let _ = writeln!(
+                text,
+                "  {:<46} {:<7} {:>5} ×  ({} → {}; {} → {})",
+                change.row,
+                change.figure,
+                multiple(Some(change.factor())),
+                multiple(Some(was)),
+                multiple(Some(is)),
+                time(Some(change.ns.0)),
+                time(Some(change.ns.1)),
+            );
+        }
+    };
+    put("slower", &comparison.slower);
+    put("faster", &comparison.faster);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn record() -> Record {
+        fixture::record()
+    }
+
+    /// The record, with every time of some rows multiplied.
+    fn slowed(mut record: Record, by: f64, which: impl Fn(&Row) -> bool) -> Record {
+        for row in record.results.iter_mut().filter(|row| which(row)) {
+            let rtt = &mut row.rtt_ns;
+            for ns in [
+                &mut rtt.mean,
+                &mut rtt.p50,
+                &mut row.rtt_mean_min_ns,
+                &mut row.rtt_mean_max_ns,
+                &mut row.oneway_ns,
+                &mut row.oneway_min_ns,
+                &mut row.oneway_max_ns,
+            ] {
+                *ns = ns.map(|ns| ns * by);
+            }
+        }
+        record
+    }
+
+    #[test]
+    fn a_record_does_not_differ_from_itself() {
+        let comparison = compare(&record(), &record());
+        assert!(comparison.slower.is_empty() && comparison.faster.is_empty());
+        assert_eq!(comparison.compared, 2 * record().results.len());
+        assert_eq!(comparison.left_out, 0);
+    }
+
+    #[test]
+    fn a_slowed_ring_is_reported_and_nobody_else() {
+        let ring = |row: &Row| row.mechanism == "ring";
+        let comparison = compare(&record(), &slowed(record(), 1.6, ring));
+        let rows = record().results.iter().filter(|row| ring(row)).count();
+        assert_eq!(comparison.slower.len(), 2 * rows);
+        assert!(comparison.slower.iter().all(|change| change.row.starts_with("ring, ")));
+        assert!(comparison.slower.iter().all(|change| (change.factor() - 1.6).abs() < 0.01));
+        assert!(comparison.faster.is_empty());
+        let back = compare(&slowed(record(), 1.6, ring), &record());
+        assert_eq!((back.slower.len(), back.faster.len()), (0, 2 * rows));
+    }
+
+    #[test]
+    fn what_lies_within_the_spread_is_no_change() {
+        let mut wide = record();
+        for row in &mut wide.results {
+            row.oneway_max_ns = row.oneway_ns.map(|ns| ns * 2.0);
+            row.rtt_mean_max_ns = row.rtt_ns.mean.map(|ns| ns * 2.0);
+        }
+        assert!(compare(&wide, &slowed(record(), 1.6, |_| true)).slower.is_empty());
+    }
+
+    #[test]
+    fn without_a_spread_only_a_factor_of_two_counts() {
+        let once = |mut record: Record| {
+            record.results.iter_mut().for_each(|row| row.runs = 1);
+            record
+        };
+        let comparison = compare(&once(record()), &slowed(once(record()), 1.7, |_| true));
+        assert_eq!((comparison.slower.len(), comparison.with_spread), (0, 0));
+        let comparison = compare(&once(record()), &slowed(once(record()), 3.0, |_| true));
+        assert_eq!(comparison.slower.len(), comparison.compared);
+    }
+
+    #[test]
+    fn a_machine_that_is_slower_as_a_whole_has_no_regression() {
+        let mut slow = slowed(record(), 3.0, |_| true);
+        let limits = &mut slow.limits;
+        limits.cacheline_rtt_ns = limits.cacheline_rtt_ns.map(|ns| ns * 3.0);
+        for ns in [
+            &mut limits.futex_rtt_ns.idle,
+            &mut limits.futex_rtt_ns.awake,
+            &mut limits.futex_rtt_ns.one_core,
+        ] {
+            *ns = ns.map(|ns| ns * 3.0);
+        }
+        for plain in &mut limits.plain_ring {
+            plain.oneway_ns = plain.oneway_ns.map(|ns| ns * 3.0);
+        }
+        let comparison = compare(&record(), &slow);
+        assert!(comparison.slower.is_empty() && comparison.compared > 0);
+        assert!(comparison.limits.iter().all(|(_, by)| (by - 3.0).abs() < 0.01));
+    }
+
+    #[test]
+    fn a_disturbed_limit_accuses_nobody() {
+        let mut disturbed = record();
+        disturbed.limits.cacheline_rtt_ns = Some(10.0);
+        assert!(compare(&record(), &disturbed).slower.is_empty());
+        assert!(compare(&record(), &disturbed).faster.is_empty());
+        let mut elsewhere = disturbed;
+        elsewhere.machine.cpu = "Another 1".into();
+        let comparison = compare(&record(), &elsewhere);
+        assert!(!comparison.slower.is_empty(), "between processors only multiples count");
+    }
+
+    #[test]
+    fn rows_of_one_record_only_are_counted() {
+        let mut fewer = record();
+        fewer.results.truncate(10);
+        let comparison = compare(&record(), &fewer);
+        assert_eq!(comparison.left_out, record().results.len() - 10);
+        fewer.results[0].placement = "far".into();
+        assert_eq!(compare(&record(), &fewer).left_out, record().results.len() - 9);
+    }
+
+    #[test]
+    fn the_text_fits_the_terminal_and_says_how_much_was_compared() {
+        let text = render(&compare(&record(), &slowed(record(), 3.0, |_| true)), "old.json");
+        assert!(text.contains(&format!("{} figures compared", 2 * record().results.len())));
+        assert!(text.contains("slower") && text.contains("faster: none"), "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 102, "{line}");
+        }
+    }
+}

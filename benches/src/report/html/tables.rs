@@ -1,0 +1,247 @@
+//! The page's tables: the machine, what overtakes what, multiples of the limits, the limits themselves,
+//! and every figure of the record.
+
+use maud::{Markup, html};
+
+use super::figures::{label, rate_name};
+use crate::report::advice::{self, Overtakes, rough_size};
+use crate::report::schema::{Record, Row, WakeLimits};
+use crate::report::text::{multiple, number, size_name, time};
+use crate::report::view::{
+    self, Family, ONE_WAY, ROUND_TRIP, SITUATIONS, is_steady, oneway_multiple, ranked,
+    rtt_multiple, sizes,
+};
+
+/// Where it was measured, in one line.
+pub(super) fn machine(record: &Record) -> Markup {
+    let machine = &record.machine;
+    let mut facts = vec![
+        format!("{}, {} processors", machine.cpu, machine.cores),
+        format!("processes on {} and {}", machine.cpus[0], machine.cpus[1]),
+    ];
+    facts.extend(machine.memory_mib.map(|mib| format!("{:.0} GiB", mib as f64 / 1024.0)));
+    facts.extend(machine.virtual_machine.filter(|is| *is).map(|_| "virtual machine".into()));
+    facts.push(record.kernel.clone());
+    facts.push(machine.rustc.clone());
+    facts.extend(record.commit.as_ref().map(|commit| format!("commit {commit}")));
+    html! { (facts.join(" · ")) }
+}
+
+/// From which size shared memory overtakes each mechanism of the kernel.
+pub(super) fn overtaking(record: &Record) -> Markup {
+    let cell = |of: Overtakes| match of {
+        Overtakes::Always => html! { td.yes { "always" } },
+        Overtakes::From(bytes) => html! { td { "from " (rough_size(bytes)) } },
+        Overtakes::Never => html! { td.no { "never" } },
+        Overtakes::Unknown => html! { td { "–" } },
+    };
+    let columns = SITUATIONS.map(|situation| situation.short).into_iter().chain(["stream"]);
+    let head =
+        html! { th scope="col" { "than" } @for name in columns { th scope="col" { (name) } } };
+    let body = html! {
+        @for (name, of) in advice::overtaking(record) {
+            tr { th scope="row" { (name) } @for each in of { (cell(each)) } }
+        }
+    };
+    html! {
+        div {
+            h3 { "From which size shared memory is faster" }
+            (scrolling("From which size shared memory is faster", &head, &body))
+            p.note { "Round trips (p50) in each way of waiting, and a stream between two that look." }
+        }
+    }
+}
+
+/// What each mechanism costs, as multiples of the limits.
+pub(super) fn multiples(record: &Record) -> Markup {
+    let (Some(small), large) = (view::small_size(record), view::large_size(record)) else {
+        return html! {};
+    };
+    let [looking, ..] = SITUATIONS;
+    let names = view::mechanisms(record);
+    let of = |name: &str, rows: Vec<&Row>, figure: &dyn Fn(&Row) -> Option<f64>| {
+        multiple(rows.into_iter().find(|row| row.mechanism == name).and_then(figure))
+    };
+    let limits = &record.limits;
+    let copying = |row: &Row| Some(limits.memcpy_gb_s? / row.throughput_gb_s?);
+    let head = html! {
+        th scope="col" { "times the limit" }
+        @for situation in SITUATIONS {
+            th scope="col" { (situation.short) br; small { "× " (situation.limit_name()) } }
+        }
+        th scope="col" { "stream" br; small { "× plain ring" } }
+        @if let Some(large) = large {
+            th scope="col" { "stream, " (size_name(large)) br; small { "× memory copy" } }
+        }
+    };
+    let body = html! {
+        @for name in names {
+            tr {
+                th scope="row" { (name) }
+                @for situation in SITUATIONS {
+                    td { (of(name, ranked(record, situation, small, ROUND_TRIP),
+                             &|row| rtt_multiple(row, limits))) }
+                }
+                td { (of(name, ranked(record, looking, small, ONE_WAY),
+                         &|row| oneway_multiple(row, limits))) }
+                @if let Some(large) = large {
+                    td { (of(name, ranked(record, looking, large, ONE_WAY), &copying)) }
+                }
+            }
+        }
+    };
+    html! {
+        div {
+            h3 { "What each costs as a multiple of its limit" }
+            (scrolling("Multiples of the limits", &head, &body))
+            p.note { "Messages of " (size_name(small)) " unless the column says otherwise." }
+        }
+    }
+}
+
+/// What the machine allows.
+pub(super) fn limits(record: &Record) -> Markup {
+    let limits = &record.limits;
+    let wakes = |wake: &WakeLimits| {
+        html! { td { (time(wake.idle)) } td { (time(wake.awake)) } td { (time(wake.one_core)) } }
+    };
+    let head = html! {
+        th scope="col" { "round trip of" }
+        th scope="col" { "cores that halt" }
+        th scope="col" { "kept awake" }
+        th scope="col" { "one core" }
+    };
+    let body = html! {
+        tr { th scope="row" { "a cache line" } td { (time(limits.cacheline_rtt_ns)) } td {} td {} }
+        tr { th scope="row" { "a futex" } (wakes(&limits.futex_rtt_ns)) }
+        tr { th scope="row" { "an eventfd" } (wakes(&limits.eventfd_rtt_ns)) }
+    };
+    let ring_head = html! {
+        th scope="col" { "the textbook’s ring" }
+        @for plain in &limits.plain_ring { th scope="col" { (size_name(plain.size_bytes)) } }
+    };
+    let ring_body = html! {
+        tr {
+            th scope="row" { "round trip" }
+            @for plain in &limits.plain_ring { td { (time(plain.rtt_mean_ns)) } }
+        }
+        tr {
+            th scope="row" { "one way" }
+            @for plain in &limits.plain_ring { td { (time(plain.oneway_ns)) } }
+        }
+    };
+    html! {
+        section aria-labelledby="limits" {
+            h2 #limits { "The limits of this machine" }
+            div.pair {
+                (scrolling("Round trips", &head, &body))
+                (scrolling("The textbook’s ring", &ring_head, &ring_body))
+            }
+            p.note {
+                "Memory is copied at " (limits.memcpy_gb_s.map_or("–".into(), rate_name))
+                "; an empty system call takes " (time(limits.syscall_ns)) "."
+            }
+        }
+    }
+}
+
+/// Every row of the record, size by size.
+pub(super) fn everything(record: &Record) -> Markup {
+    html! {
+        section aria-labelledby="everything" {
+            h2 #everything { "Every figure" }
+            @for size in sizes(record) {
+                details {
+                    summary { (size_name(size)) }
+                    (every_figure_of(record, size))
+                }
+            }
+            p.note {
+                "Round trips, and one way: the time of a stream by its messages, with the least and the \
+                 greatest of the repetitions. × limit and × ring as above. Polls: how often the \
+                 receiver of the stream looked in vain, by message. * The cores were not near each \
+                 other, or moved."
+            }
+        }
+    }
+}
+
+const COLUMNS: [&str; 17] = [
+    "wait", "as", "p50", "p99", "p99.9", "max", "× limit", "one way", "× ring", "least", "most",
+    "rate", "polls", "CPU", "set-up", "fds", "memory",
+];
+
+fn every_figure_of(record: &Record, size: usize) -> Markup {
+    let limits = &record.limits;
+    let head = html! {
+        th scope="col" { "mechanism" }
+        @for name in COLUMNS { th scope="col" { (name) } }
+    };
+    let row = |row: &Row| {
+        let rtt = &row.rtt_ns;
+        html! {
+            tr class=[(row.mechanism == "ring").then_some("ours")] {
+                th scope="row" { (label(row)) @if !is_steady(row) { "*" } }
+                td.word { (row.wait) }
+                td.word { (variant(row)) }
+                @for ns in [rtt.p50, rtt.p99, rtt.p999, rtt.max] { td { (time(ns)) } }
+                td { (multiple(rtt_multiple(row, limits))) }
+                td { (time(row.oneway_ns)) }
+                td { (multiple(oneway_multiple(row, limits))) }
+                td { (time(row.oneway_min_ns)) }
+                td { (time(row.oneway_max_ns)) }
+                td { (row.throughput_gb_s.map_or("–".into(), rate_name)) }
+                td { (number(row.empty_polls_per_msg)) }
+                td { (time(row.cpu_ns_per_msg)) }
+                td { (time(row.setup_us.map(|us| us * 1e3))) }
+                td { (number(row.fds)) }
+                td { (row.rss_kb.map_or("–".into(), |kb| format!("{kb:.0} KiB"))) }
+            }
+        }
+    };
+    let body = html! {
+        @for situation in SITUATIONS {
+            @let rows = sorted(record, |row| row.size_bytes == size && situation.has(row));
+            @if !rows.is_empty() {
+                tr.group { th colspan=(COLUMNS.len() + 1) scope="rowgroup" { (situation.title) } }
+                @for each in rows { (row(each)) }
+            }
+        }
+    };
+    scrolling(&format!("Every figure at {}", size_name(size)), &head, &body)
+}
+
+/// The rows that are wanted, by their median round trip.
+fn sorted(record: &Record, wanted: impl Fn(&Row) -> bool) -> Vec<&Row> {
+    let mut rows: Vec<&Row> = record.results.iter().filter(|row| wanted(row)).collect();
+    let key = |row: &Row| row.rtt_ns.p50.or(row.oneway_ns).unwrap_or(f64::INFINITY);
+    rows.sort_by(|a, b| key(a).total_cmp(&key(b)));
+    rows
+}
+
+/// In what a row differs from the usual ones.
+fn variant(row: &Row) -> String {
+    let mut parts = Vec::new();
+    if row.access != "copy" {
+        parts.push(row.access.clone());
+    }
+    if row.batch != 1 {
+        parts.push(format!("batches of {}", row.batch));
+    }
+    if row.topology != "one-to-one" {
+        parts.push(row.topology.clone());
+    }
+    if Family::of(row) == Family::Peers {
+        parts.push("other library".into());
+    }
+    parts.join(", ")
+}
+
+/// A table that scrolls within itself where it is wider than the screen.
+fn scrolling(name: &str, head: &Markup, body: &Markup) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(name) {
+            table { thead { tr { (head) } } tbody { (body) } }
+        }
+    }
+}
