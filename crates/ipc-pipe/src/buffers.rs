@@ -8,14 +8,14 @@ const GROWTH_STEP: usize = 64 * 1024;
 /// Bytes from the kernel: `start..end` of the storage.
 #[derive(Debug)]
 pub(crate) struct Input {
-    storage: Box<[u8]>,
+    storage: Vec<u8>,
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
 impl Input {
     pub(crate) fn new(len: usize) -> Self {
-        Self { storage: vec![0; len].into(), start: 0, end: 0 }
+        Self { storage: vec![0; len], start: 0, end: 0 }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -28,6 +28,19 @@ impl Input {
 
     pub(crate) fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
+    }
+
+    /// Takes bytes that have been read elsewhere. Nothing else must be here. Grows if it must.
+    pub(crate) fn hold(&mut self, parts: &[&[u8]]) {
+        self.clear();
+        for part in parts {
+            let end = self.end + part.len();
+            if self.storage.len() < end {
+                self.storage.resize(end, 0);
+            }
+            self.storage[self.end..end].copy_from_slice(part);
+            self.end = end;
+        }
     }
 
     /// Where to read to. What is left is less than a header whenever there is need to read.
@@ -67,6 +80,17 @@ impl Gathered {
             buffer[..self.filled].copy_from_slice(&self.own[..self.filled]);
             self.in_buffer = true;
         }
+    }
+
+    /// A message begins, and its first bytes are in the caller's buffer already.
+    pub(crate) fn begin_in_buffer(&mut self, filled: usize) {
+        (self.filled, self.begun, self.in_buffer) = (filled, true, true);
+    }
+
+    /// Takes a whole message.
+    pub(crate) fn replace(&mut self, message: Vec<u8>) {
+        (self.filled, self.begun, self.in_buffer) = (message.len(), true, false);
+        self.own = message;
     }
 
     /// Takes the bytes out of the caller's buffer.

@@ -13,7 +13,8 @@ use ipc_core::{
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags};
 
 use crate::capacity;
-use crate::frame::ATOMIC_PAYLOAD;
+use crate::frame::{ATOMIC_PAYLOAD, MAX_FRAME_PAYLOAD};
+use crate::pipe::DEFAULT_MAX_MESSAGE_BYTES;
 use crate::reader::{Fill, FrameReader, Rules};
 use crate::rendezvous::{self, Openings};
 use crate::writer::FrameWriter;
@@ -53,8 +54,10 @@ pub struct FifoOptions {
     mode: u32,
 }
 
-/// A sending end of a FIFO. There may be many, in any processes; their messages never mix, because
-/// each is one atomic write. Hence the longest message is [`ATOMIC_PAYLOAD`] bytes, 4,092.
+/// A sending end of a FIFO. There may be many, in any processes; their messages never mix. Those of up
+/// to [`ATOMIC_PAYLOAD`](crate::ATOMIC_PAYLOAD) bytes are one atomic write. Longer ones go in pieces that
+/// are each one atomic write and say whose they are; the receiver puts together what belongs together,
+/// and the message comes into being with its last piece. No sender waits for another.
 ///
 /// [`SendError::PeerGone`] means that there is no receiver any more. When a new one opens the FIFO,
 /// sends succeed again.
@@ -187,7 +190,8 @@ impl Fifo {
     pub fn open_sender(&self, deadline: Deadline) -> Result<FifoSender, OpenError> {
         let link = self.link();
         let descriptor = rendezvous::open_for_receiver(&self.path, &link, deadline)?;
-        Ok(FifoSender { writer: FrameWriter::new(descriptor, link, ATOMIC_PAYLOAD) })
+        let writer = FrameWriter::new(descriptor, link, DEFAULT_MAX_MESSAGE_BYTES);
+        Ok(FifoSender { writer })
     }
 
     /// Opens the receiving end, at once: it is the receives that wait for a sender.
@@ -210,8 +214,9 @@ impl Fifo {
                 OpenError::new("flock", &link, kind)
             },
         )?;
-        rendezvous::mark_as_receiver(descriptor.as_fd(), &link)?;
-        let rules = Rules { max_message_bytes: ATOMIC_PAYLOAD, many_senders: true };
+        rendezvous::mark_as_receiver(descriptor.as_fd(), &self.path, &link)?;
+        let max_message_bytes = DEFAULT_MAX_MESSAGE_BYTES;
+        let rules = Rules { max_message_bytes, many_senders: true };
         let reader = FrameReader::new(descriptor, link, rules);
         Ok(FifoReceiver { reader, path: self.path.clone() })
     }
@@ -232,6 +237,14 @@ impl Fifo {
 }
 
 impl FifoSender {
+    /// Changes the longest message that is sent, in bytes. See
+    /// [`PipeSender::with_max_message_bytes`](crate::PipeSender::with_max_message_bytes).
+    #[must_use]
+    pub fn with_max_message_bytes(mut self, bytes: usize) -> Self {
+        self.writer.set_max_message_bytes(bytes.min(MAX_FRAME_PAYLOAD));
+        self
+    }
+
     /// How many bytes the FIFO holds. See
     /// [`PipeSender::capacity_bytes`](crate::PipeSender::capacity_bytes).
     ///
@@ -254,6 +267,15 @@ impl FifoSender {
 }
 
 impl FifoReceiver {
+    /// Changes the longest message that is taken, in bytes. A longer one is
+    /// [`RecvError::Violation`]; and so are unfinished ones of four times that together. The default is
+    /// [`DEFAULT_MAX_MESSAGE_BYTES`].
+    #[must_use]
+    pub fn with_max_message_bytes(mut self, bytes: usize) -> Self {
+        self.reader.set_max_message_bytes(bytes);
+        self
+    }
+
     /// Waits until there is a sender, at most until `deadline`. Returns at once if there is one, or
     /// if messages wait.
     ///
@@ -296,11 +318,15 @@ impl FifoReceiver {
 
 impl Sender for FifoSender {
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        if message.len() > ATOMIC_PAYLOAD && !self.writer.has_tag() {
+            let tag = rendezvous::claim_tag(self.as_fd(), self.writer.link())?;
+            self.writer.set_tag(tag);
+        }
         self.writer.send(message, deadline)
     }
 
     fn properties(&self) -> LinkProperties {
-        properties(self.capacity_bytes())
+        properties(self.capacity_bytes(), self.writer.max_message_bytes())
     }
 
     fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
@@ -318,7 +344,7 @@ impl Receiver for FifoReceiver {
     }
 
     fn properties(&self) -> LinkProperties {
-        properties(self.capacity_bytes())
+        properties(self.capacity_bytes(), self.reader.max_message_bytes())
     }
 
     fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
@@ -326,7 +352,7 @@ impl Receiver for FifoReceiver {
     }
 }
 
-fn properties(capacity: Result<usize, OpenError>) -> LinkProperties {
+fn properties(capacity: Result<usize, OpenError>, max_message_bytes: usize) -> LinkProperties {
     LinkProperties {
         mechanism: "FIFO",
         establishment: Establishment::Name,
@@ -335,7 +361,7 @@ fn properties(capacity: Result<usize, OpenError>) -> LinkProperties {
         receivers: Count::One,
         links_per_pair: Count::Many,
         capacity: Capacity::Bytes(capacity.unwrap_or(capacity::DEFAULT_BYTES)),
-        message_length: MessageLength::up_to(ATOMIC_PAYLOAD),
+        message_length: MessageLength::up_to(max_message_bytes),
         direction: Direction::OneWay,
         carrier: Carrier::Kernel,
         buffering: Buffering::Automatic,

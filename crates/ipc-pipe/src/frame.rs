@@ -21,11 +21,21 @@
 //!   it the message comes into being.** A message whose last frame never came was never sent: when
 //!   a frame without CONTINUES follows, or the stream ends, the receiver drops what it had gathered.
 //!   So a sender whose time ran out amid a message leaves nothing that will be received.
-//! - Since the frames of two senders would mix, a link with many senders (a FIFO) carries messages
-//!   of one frame only. A later version may let each frame of a longer message name its sender.
+//! - On a link with many senders (a FIFO) every frame is written by one atomic write, so none mixes with
+//!   another, and the frames of a long message name their sender: the payload of a frame with CONTINUES
+//!   or MORE begins with a **tag** of four bytes, little-endian, and the receiver gathers by tag. A tag
+//!   from 1 on belongs to one sender at a time, which holds a lock of its open file description
+//!   (`F_OFD_SETLK`, exclusive) on the byte of that number of the FIFO. The kernel drops the lock when
+//!   the sender dies: so the receiver knows whose unfinished messages to forget. No sender waits for
+//!   another, and one that is stopped amid a message holds up nobody.
 //!
 //! Our senders put at most [`PIECE_PAYLOAD`] bytes into a frame. Receivers take a frame of any length
 //! that keeps the message within the link's maximum.
+
+use crate::unfinished::TAG_LEN;
+
+/// What [`ATOMIC_PAYLOAD`] leaves for the message where the frame bears a tag, in bytes.
+pub(crate) const TAGGED_PAYLOAD: usize = ATOMIC_PAYLOAD - TAG_LEN;
 
 /// POSIX's `PIPE_BUF` on Linux, in bytes: a write of up to this length is atomic. See pipe(7).
 pub(crate) const PIPE_BUF: usize = 4096;

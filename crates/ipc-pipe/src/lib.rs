@@ -58,6 +58,7 @@
 
 mod buffers;
 mod capacity;
+mod end;
 mod fifo;
 mod frame;
 mod handover;
@@ -68,6 +69,7 @@ mod rendezvous;
 mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod unfinished;
 mod writer;
 
 pub use fifo::{Fifo, FifoOptions, FifoReceiver, FifoSender};

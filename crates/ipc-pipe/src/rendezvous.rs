@@ -22,12 +22,13 @@
 // Locks of open file descriptions are not in rustix.
 #![allow(unsafe_code)]
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use ipc_core::{Deadline, Interest, OpenError, OpenErrorKind, Resource, poll};
+use ipc_core::{Deadline, Interest, OpenError, OpenErrorKind, OsError, Resource, poll};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
@@ -46,7 +47,8 @@ pub(crate) fn open_for_receiver(
     deadline: Deadline,
 ) -> Result<OwnedFd, OpenError> {
     match open_end(path, OFlags::WRONLY, link) {
-        Ok(end) if has_receiver(end.as_fd(), deadline, link)? => return Ok(end),
+        Ok(end) if has_marked_receiver(end.as_fd(), link)? => return Ok(end),
+        Ok(end) if deadline == Deadline::Now && has_reader(end.as_fd(), link)? => return Ok(end),
         Ok(_) => {}
         Err(error) if is_no_reader(&error) => {}
         Err(error) => return Err(error),
@@ -57,7 +59,7 @@ pub(crate) fn open_for_receiver(
     }
     let openings = Openings::watch(path, link)?;
     let end = open_without_receiver(path, link)?;
-    while !has_receiver(end.as_fd(), deadline, link)? {
+    while !has_receiver(end.as_fd(), &openings, deadline, link)? {
         let found = rustix::fs::fstat(&end).map_err(|e| OpenError::from_os("fstat", link, e))?;
         if found.st_nlink == 0 {
             return Err(OpenError::from_os("wait for a receiver", link, Errno::NOENT));
@@ -88,11 +90,41 @@ pub(crate) fn check_is_fifo(found: &Stat, link: &Resource) -> Result<(), OpenErr
     Err(OpenError::new("open", link, OpenErrorKind::InvalidOption { option: "path", requirement }))
 }
 
-/// Puts the mark of a receiver of this crate on a read end.
-pub(crate) fn mark_as_receiver(end: BorrowedFd<'_>, link: &Resource) -> Result<(), OpenError> {
-    let mut mark = first_byte(libc::F_RDLCK);
+/// Puts the mark of a receiver of this crate on a read end, and tells the senders that wait: they have
+/// seen it opened, without the mark.
+pub(crate) fn mark_as_receiver(
+    end: BorrowedFd<'_>,
+    path: &Path,
+    link: &Resource,
+) -> Result<(), OpenError> {
+    let mut mark = lock_of_byte(0, libc::F_RDLCK);
     fcntl_lock(end, libc::F_OFD_SETLK, &mut mark)
-        .map_err(|error| OpenError::from_os("fcntl(F_OFD_SETLK)", link, error))
+        .map_err(|error| OpenError::from_os("fcntl(F_OFD_SETLK)", link, error))?;
+    // Only for the event; where it fails, senders believe the unmarked read end after a while.
+    drop(open_end(path, OFlags::RDONLY, link));
+    Ok(())
+}
+
+/// Takes a tag for this write end, which no other has as long as this is open.
+pub(crate) fn claim_tag(end: BorrowedFd<'_>, link: &Resource) -> Result<u32, OsError> {
+    loop {
+        // The standard library's source of numbers that nobody foresees.
+        let number = RandomState::new().build_hasher().finish();
+        let tag = (number as u32 >> 1).max(1);
+        match fcntl_lock(end, libc::F_OFD_SETLK, &mut lock_of_byte(tag, libc::F_WRLCK)) {
+            Ok(()) => return Ok(tag),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => {}
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::ACCESS) => {}
+            Err(error) => return Err(OsError::new("fcntl(F_OFD_SETLK)", link, error)),
+        }
+    }
+}
+
+/// Whether there is a write end that has this tag; yes, if the kernel does not say.
+pub(crate) fn has_sender(end: BorrowedFd<'_>, tag: u32) -> bool {
+    let mut found = lock_of_byte(tag, libc::F_RDLCK);
+    fcntl_lock(end, libc::F_OFD_GETLK, &mut found).is_err()
+        || found.l_type != libc::F_UNLCK as libc::c_short
 }
 
 /// A write end of a FIFO that has no reader.
@@ -111,6 +143,7 @@ fn is_no_reader(error: &OpenError) -> bool {
 /// Whether the FIFO of this write end has a reader that is there to stay.
 fn has_receiver(
     end: BorrowedFd<'_>,
+    openings: &Openings,
     deadline: Deadline,
     link: &Resource,
 ) -> Result<bool, OpenError> {
@@ -118,31 +151,51 @@ fn has_receiver(
         Some(left) if left < SETTLING_TIME => deadline,
         _ => Deadline::after(SETTLING_TIME),
     };
-    let has_no_reader = |deadline| {
-        let mut fds = [PollFd::from_borrowed_fd(end, PollFlags::empty())]; // ERR is always told
-        poll::poll_until(&mut fds, deadline)
-            .map(|ready| ready > 0)
-            .map_err(|error| OpenError::from_os("poll", link, error))
-    };
-    if has_no_reader(Deadline::Now)? {
-        return Ok(false);
+    loop {
+        if !has_reader(end, link)? {
+            return Ok(false);
+        }
+        if has_marked_receiver(end, link)? {
+            return Ok(true);
+        }
+        // A reader of this crate marks itself and then opens the file once more, which wakes us.
+        let mut fds = [
+            PollFd::from_borrowed_fd(end, PollFlags::empty()), // ERR is always told
+            PollFd::from_borrowed_fd(openings.inotify.as_fd(), PollFlags::IN),
+        ];
+        let ready = poll::poll_until(&mut fds, settled)
+            .map_err(|error| OpenError::from_os("poll", link, error))?;
+        if ready == 0 {
+            return Ok(true);
+        }
+        if !fds[1].revents().is_empty() {
+            openings.wait(Deadline::Now)?;
+        }
     }
-    Ok(has_marked_receiver(end, link)? || !has_no_reader(settled)?)
+}
+
+/// Whether the FIFO of this write end has a reader at this moment.
+fn has_reader(end: BorrowedFd<'_>, link: &Resource) -> Result<bool, OpenError> {
+    let mut fds = [PollFd::from_borrowed_fd(end, PollFlags::empty())]; // ERR is always told
+    poll::poll_until(&mut fds, Deadline::Now)
+        .map(|ready| ready == 0)
+        .map_err(|error| OpenError::from_os("poll", link, error))
 }
 
 fn has_marked_receiver(end: BorrowedFd<'_>, link: &Resource) -> Result<bool, OpenError> {
-    let mut mark = first_byte(libc::F_WRLCK);
+    let mut mark = lock_of_byte(0, libc::F_WRLCK);
     fcntl_lock(end, libc::F_OFD_GETLK, &mut mark)
         .map_err(|error| OpenError::from_os("fcntl(F_OFD_GETLK)", link, error))?;
     Ok(mark.l_type != libc::F_UNLCK as libc::c_short)
 }
 
-/// A lock of this kind on byte 0.
-fn first_byte(kind: libc::c_int) -> libc::flock {
+/// A lock of this kind on one byte.
+fn lock_of_byte(byte: u32, kind: libc::c_int) -> libc::flock {
     // SAFETY: all fields are integers, of which 0 is a value.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock.l_start = libc::off_t::from(byte);
     lock.l_len = 1;
     lock
 }

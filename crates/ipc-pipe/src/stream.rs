@@ -4,7 +4,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ipc_core::{OpenError, SendError};
-use rustix::fs::OFlags;
 
 use crate::reader::FrameReader;
 use crate::writer::FrameWriter;
@@ -45,7 +44,8 @@ impl PipeWriter {
 
     pub(crate) fn into_blocking_descriptor(self) -> Result<OwnedFd, OpenError> {
         let link = self.writer.link().clone();
-        make_blocking(self.writer.into_descriptor())
+        let end = self.writer.into_end();
+        end.into_blocking()
             .map_err(|error| OpenError::from_os("fcntl(F_SETFL)", &link, error))
     }
 }
@@ -57,15 +57,10 @@ impl PipeReader {
 
     pub(crate) fn into_blocking_descriptor(self) -> Result<OwnedFd, OpenError> {
         let link = self.reader.link().clone();
-        make_blocking(self.reader.into_descriptor())
+        let end = self.reader.into_end();
+        end.into_blocking()
             .map_err(|error| OpenError::from_os("fcntl(F_SETFL)", &link, error))
     }
-}
-
-fn make_blocking(descriptor: OwnedFd) -> rustix::io::Result<OwnedFd> {
-    let flags = rustix::fs::fcntl_getfl(&descriptor)?;
-    rustix::fs::fcntl_setfl(&descriptor, flags - OFlags::NONBLOCK)?;
-    Ok(descriptor)
 }
 
 impl Write for PipeWriter {
@@ -100,16 +95,16 @@ impl AsFd for PipeReader {
     }
 }
 
-/// The descriptor, which is non-blocking.
+/// The descriptor, blocking or not, as the last call needed it.
 impl From<PipeWriter> for OwnedFd {
     fn from(writer: PipeWriter) -> Self {
-        writer.writer.into_descriptor()
+        writer.writer.into_end().into()
     }
 }
 
-/// The descriptor, which is non-blocking.
+/// The descriptor, blocking or not, as the last call needed it.
 impl From<PipeReader> for OwnedFd {
     fn from(reader: PipeReader) -> Self {
-        reader.reader.into_descriptor()
+        reader.reader.into_end().into()
     }
 }

@@ -5,7 +5,8 @@
 //! all. A longer one comes into being with its last frame (see [`crate::frame`]), so a time-out before
 //! that leaves a message that never was, and the receiver drops what it has of it. Only the frame
 //! under way must still be finished, or the next would be taken for its rest: the endpoint keeps the
-//! rest of that frame (at most 64 KiB), and writes it before anything else.
+//! rest of that frame (at most 64 KiB), and writes it before anything else. A send without a limit of
+//! time has nothing to take back, and writes one frame of any length with one call that blocks.
 //!
 //! The price: the frames of a message that was given up have used the link, and a message longer than
 //! what the pipe holds cannot be sent without waiting, since it needs the receiver's help. The
@@ -18,18 +19,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use ipc_core::{Deadline, Interest, OsError, Resource, SendError, WaitSource, poll};
 use rustix::io::Errno;
 
-use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD};
+use crate::end::End;
+use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD, TAGGED_PAYLOAD};
 use crate::quiet::QuietWrites;
+use crate::unfinished::TAG_LEN;
 
 /// The write end of a pipe that carries frames.
 #[derive(Debug)]
 pub(crate) struct FrameWriter {
-    /// Non-blocking.
-    descriptor: OwnedFd,
+    descriptor: End,
     link: Resource,
-    /// At most [`MAX_FRAME_PAYLOAD`](crate::frame::MAX_FRAME_PAYLOAD); at most [`ATOMIC_PAYLOAD`]
-    /// where others write too.
+    /// At most [`MAX_FRAME_PAYLOAD`](crate::frame::MAX_FRAME_PAYLOAD).
     max_message_bytes: usize,
+    /// Which of many senders this is, where long messages must say so.
+    tag: Option<u32>,
     writes: QuietWrites,
     /// The rest of a frame that was begun when the time ran out.
     owed: Vec<u8>,
@@ -39,7 +42,8 @@ impl FrameWriter {
     /// Takes over a descriptor that has been made non-blocking.
     pub(crate) fn new(descriptor: OwnedFd, link: Resource, max_message_bytes: usize) -> Self {
         let writes = QuietWrites::new();
-        Self { descriptor, link, max_message_bytes, writes, owed: Vec::new() }
+        let descriptor = End::new(descriptor);
+        Self { descriptor, link, max_message_bytes, tag: None, writes, owed: Vec::new() }
     }
 
     pub(crate) fn link(&self) -> &Resource {
@@ -54,12 +58,21 @@ impl FrameWriter {
         self.max_message_bytes = bytes;
     }
 
+    /// From now on others write, too; long messages go in atomic pieces of this tag.
+    pub(crate) fn set_tag(&mut self, tag: u32) {
+        self.tag = Some(tag);
+    }
+
+    pub(crate) fn has_tag(&self) -> bool {
+        self.tag.is_some()
+    }
+
     /// Whether nothing of a frame remains to be written.
     pub(crate) fn is_between_frames(&self) -> bool {
         self.owed.is_empty()
     }
 
-    pub(crate) fn into_descriptor(self) -> OwnedFd {
+    pub(crate) fn into_end(self) -> End {
         self.descriptor
     }
 
@@ -68,25 +81,50 @@ impl FrameWriter {
         if message.len() > max {
             return Err(SendError::TooLong { len: message.len(), max, link: self.link.clone() });
         }
+        self.descriptor.suit(deadline, message.len(), &self.link)?;
         self.finish_frame(deadline)?;
-        if message.len() <= ATOMIC_PAYLOAD {
-            return self.write_frame(Header::whole(message.len()), message, deadline);
+        // Without a limit of time there is nothing to take back: one frame, one call.
+        let is_one_frame = message.len() <= ATOMIC_PAYLOAD || deadline == Deadline::Never;
+        if message.len() <= ATOMIC_PAYLOAD || is_one_frame && self.tag.is_none() {
+            return self.write_frame(Header::whole(message.len()), &[], message, deadline);
         }
-        if deadline == Deadline::Now && !self.seems_to_hold(message.len())? {
+        let piece_len = if self.tag.is_some() { TAGGED_PAYLOAD } else { PIECE_PAYLOAD };
+        if deadline == Deadline::Now && !self.seems_to_hold(message.len(), piece_len)? {
             return Err(SendError::Full); // without having used up the room that there is
+        }
+        if let Some(tag) = self.tag {
+            return self.write_pieces(tag, message, deadline);
         }
         let (body, last) = message.split_at(message.len() - ATOMIC_PAYLOAD);
         let mut continues = false;
         for piece in body.chunks(PIECE_PAYLOAD) {
             let header = Header { len: piece.len(), continues, more: true };
-            self.write_frame(header, piece, deadline)?;
+            self.write_frame(header, &[], piece, deadline)?;
             continues = true;
         }
-        self.write_frame(Header { len: last.len(), continues, more: false }, last, deadline)
+        self.write_frame(Header { len: last.len(), continues, more: false }, &[], last, deadline)
+    }
+
+    /// Writes a long message as frames that are each atomic, and say whose they are.
+    fn write_pieces(
+        &mut self,
+        tag: u32,
+        message: &[u8],
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
+        let tag = tag.to_le_bytes();
+        let last = message.len().div_ceil(TAGGED_PAYLOAD) - 1;
+        for (index, piece) in message.chunks(TAGGED_PAYLOAD).enumerate() {
+            let len = TAG_LEN + piece.len();
+            let header = Header { len, continues: index > 0, more: index < last };
+            self.write_frame(header, &tag, piece, deadline)?;
+        }
+        Ok(())
     }
 
     /// Writes bytes as they are, at least one, unless there are none.
     pub(crate) fn write_raw(&mut self, bytes: &[u8]) -> Result<usize, SendError> {
+        self.descriptor.suit(Deadline::Never, bytes.len(), &self.link)?;
         let mut written = 0;
         while written == 0 && !bytes.is_empty() {
             self.write_some(&[bytes], &mut written, Deadline::Never)?;
@@ -111,13 +149,18 @@ impl FrameWriter {
     fn write_frame(
         &mut self,
         header: Header,
+        tag: &[u8],
         payload: &[u8],
         deadline: Deadline,
     ) -> Result<(), SendError> {
         let header = header.to_bytes();
         let mut written = 0;
-        let result = self.write_all(&[&header, payload], &mut written, deadline);
+        let parts: [&[u8]; 3] = [&header, payload, &[]];
+        let tagged: [&[u8]; 3] = [&header, tag, payload];
+        let parts = if tag.is_empty() { &parts[..2] } else { &tagged };
+        let result = self.write_all(parts, &mut written, deadline);
         if result.is_err() && written > 0 {
+            // Only of a frame without a tag: those with one are atomic.
             self.owed.extend_from_slice(header.get(written..).unwrap_or_default());
             self.owed.extend_from_slice(&payload[written.saturating_sub(HEADER_LEN)..]);
         }
@@ -145,14 +188,14 @@ impl FrameWriter {
         written: &mut usize,
         deadline: Deadline,
     ) -> Result<(), SendError> {
-        let mut rest = [IoSlice::new(&[]); 2];
+        let mut rest = [IoSlice::new(&[]); 3];
         let mut skip = *written;
         for (slice, part) in rest.iter_mut().zip(parts) {
             let from = skip.min(part.len());
             *slice = IoSlice::new(&part[from..]);
             skip -= from;
         }
-        match self.writes.write(self.descriptor.as_fd(), &rest) {
+        match self.writes.write(self.descriptor.as_fd(), &rest[..parts.len()]) {
             Ok(len) => *written += len,
             Err(Errno::AGAIN) => {
                 let ready = deadline != Deadline::Now
@@ -170,15 +213,15 @@ impl FrameWriter {
 
     /// Whether a message of several frames has a chance to be taken at once: a guess that is wrong
     /// where pages are partly filled, and only saves writing what would have to be given up.
-    fn seems_to_hold(&self, message_len: usize) -> Result<bool, SendError> {
-        let frames = message_len.div_ceil(PIECE_PAYLOAD) + 1;
+    fn seems_to_hold(&self, message_len: usize, piece_len: usize) -> Result<bool, SendError> {
+        let frames = message_len.div_ceil(piece_len) + 1;
         let os = |operation, error| OsError::new(operation, &self.link, error);
         let capacity = rustix::pipe::fcntl_getpipe_size(&self.descriptor)
             .map_err(|error| os("fcntl(F_GETPIPE_SZ)", error))?;
         let unread = rustix::io::ioctl_fionread(&self.descriptor)
             .map_err(|error| os("ioctl(FIONREAD)", error))?;
         let unread = usize::try_from(unread).unwrap_or(capacity);
-        Ok(message_len + frames * HEADER_LEN <= capacity.saturating_sub(unread))
+        Ok(message_len + frames * (HEADER_LEN + TAG_LEN) <= capacity.saturating_sub(unread))
     }
 }
 

@@ -351,23 +351,104 @@ fn a_receiver_that_follows_another_begins_at_a_message() {
     );
 }
 
+/// Messages far longer than what the kernel keeps whole, of senders that are killed amid them and of
+/// others that are not.
 #[test]
-fn a_message_that_could_mix_is_too_long() {
+fn long_messages_of_many_senders_never_mix_and_a_killed_one_holds_up_nobody() {
+    const TEST: &str = "long_messages_of_many_senders_never_mix_and_a_killed_one_holds_up_nobody";
+    const SENDERS: usize = 3;
+    const MESSAGES: usize = 60;
+    const LONGEST: usize = 300_000;
+    let message = |sender: usize, index: usize| {
+        let len = 2 + (index * 77_773 + sender * 31_111) % LONGEST;
+        let mut message: Vec<u8> = (0..len).map(|i| (i + sender * 50 + index) as u8).collect();
+        (message[0], message[1]) = (sender as u8, index as u8);
+        message
+    };
+    if let Some((sender, mut host, fifo)) = part() {
+        let mut link = fifo.open_sender(Deadline::Never).expect("there is a receiver");
+        for index in 0..MESSAGES {
+            if sender < SENDERS {
+                link.send(&message(sender, index)).expect("sent");
+                continue;
+            }
+            // One that gives up amid its message, again and again, and is then killed amid one.
+            let timeout = Duration::from_micros(200);
+            match link.send_timeout(&[0xee; LONGEST], timeout) {
+                Ok(()) => host.tell("sent"),
+                Err(error) => assert!(error.is_temporary(), "{error}"),
+            }
+        }
+        if sender == SENDERS {
+            host.tell("kill me");
+            loop {
+                link.send(&[0xee; LONGEST]).expect("sent");
+                host.tell("sent");
+            }
+        }
+        return;
+    }
+    let scope = Scope::new();
+    let fifo = Fifo::create_new(scope.path("fifo")).expect("made");
+    let mut receiver = fifo.open_receiver().expect("opened");
+    let mut senders: Vec<_> =
+        (0..=SENDERS).map(|part| another(TEST, part, fifo.path())).collect();
+    let mut received = [0; SENDERS];
+    let mut given_up = 0;
+    while received.iter().sum::<usize>() < SENDERS * MESSAGES {
+        let found = next_from_any(&mut receiver);
+        if found[0] == 0xee {
+            assert!(found == [0xee; LONGEST]);
+            given_up += 1;
+            if given_up == 5 {
+                senders[SENDERS].kill();
+            }
+            continue;
+        }
+        let sender = usize::from(found[0]);
+        assert!(found == message(sender, received[sender]), "sender {sender}");
+        received[sender] += 1;
+    }
+    senders[SENDERS].kill();
+    senders[..SENDERS].iter_mut().for_each(Guest::finish);
+    // Nothing torn comes after that.
+    let mut rest = Vec::new();
+    loop {
+        match receiver.recv_to_vec(&mut rest, Deadline::Never) {
+            Ok(_) => assert!(rest == [0xee; LONGEST]),
+            Err(error) => {
+                assert!(matches!(error, RecvError::PeerGone { .. }), "{error}");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_longer_than_the_maximum_is_refused() {
     between_processes!(
         |guest| {
             let scope = Scope::new();
             let fifo = fifo_with(guest, &scope);
-            let mut sender = fifo.open_sender(Deadline::Never).expect("opened");
-            let error = sender.send(&[0; ATOMIC_PAYLOAD + 1]).expect_err("not atomic");
-            assert!(matches!(error, SendError::TooLong { max: ATOMIC_PAYLOAD, .. }), "{error}");
+            let sender = fifo.open_sender(Deadline::Never).expect("opened");
+            let mut sender = sender.with_max_message_bytes(10_000);
+            let error = sender.send(&[0; 10_001]).expect_err("too long");
+            assert!(matches!(error, SendError::TooLong { max: 10_000, .. }), "{error}");
             assert!(error.to_string().contains("FIFO \"/"), "{error}");
-            assert_eq!(sender.properties().message_length.max, ATOMIC_PAYLOAD);
-            sender.send(&[7; ATOMIC_PAYLOAD]).expect("the longest");
+            assert_eq!(sender.properties().message_length.max, 10_000);
+            sender.send(&[7; ATOMIC_PAYLOAD]).expect("one write");
+            sender.send(&[8; 10_000]).expect("in pieces");
+            sender.with_max_message_bytes(10_001).send(&[9; 10_001]).expect("sent");
         },
         |host| {
-            let mut receiver = hear_fifo(host).open_receiver().expect("opened");
-            assert_eq!(next(&mut receiver), [7; ATOMIC_PAYLOAD]);
-            assert!(is_gone(receiver.recv(&mut [0; 1])));
+            let receiver = hear_fifo(host).open_receiver().expect("opened");
+            let mut receiver = receiver.with_max_message_bytes(10_000);
+            assert!(next(&mut receiver) == [7; ATOMIC_PAYLOAD]);
+            assert!(next(&mut receiver) == [8; 10_000]);
+            for _ in 0..2 {
+                let error = receiver.recv(&mut [0; 1]).expect_err("too long");
+                assert!(matches!(error, RecvError::Violation { .. }), "{error}");
+            }
         },
     );
 }
