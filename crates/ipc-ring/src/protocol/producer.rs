@@ -9,8 +9,9 @@ use super::sleep::{Episodes, Intent, wants_bell};
 use super::{Violation, longest_message};
 
 /// From this size on, in bytes, a record is put at the beginning of an empty ring; see
-/// benches/record. To know that the ring is empty costs the transfer of a cache line.
-pub(super) const REWIND_BYTES: u64 = 128 << 10;
+/// benches/record. To know that the ring is empty costs the transfer of a cache line. loom's rings are
+/// small, and so are its long messages.
+pub(crate) const REWIND_BYTES: u64 = if cfg!(ipc_loom) { 24 } else { 128 << 10 };
 
 /// The sender's own state. Nothing that it trusts lies in memory that the receiver can write.
 #[derive(Debug)]
