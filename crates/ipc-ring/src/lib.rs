@@ -97,6 +97,8 @@ pub use ends::{
 #[cfg(not(ipc_loom))]
 pub use ipc_core::handover::ChildEnd;
 #[cfg(not(ipc_loom))]
+pub use ipc_shm::Backing;
+#[cfg(not(ipc_loom))]
 pub use link::{Link, LinkOptions, Options, PairEnd, PeerUser, TypedLink, TypedOptions, pair};
 #[cfg(not(ipc_loom))]
 pub use rendezvous::{Address, ListenOptions, Listener, connect, listen};

@@ -36,9 +36,12 @@ const RECEIVER_BELL: usize = 2;
 impl Hello {
     /// What our own code says.
     fn honest() -> Self {
+        Self::of(&Options::new().capacity_bytes(1 << 16))
+    }
+
+    fn of(options: &Options) -> Self {
         let (here, there) = sockets();
-        let options = Options::new().capacity_bytes(1 << 16);
-        Link::over(here, &options, Deadline::Now).expect_err("nobody answers");
+        Link::over(here, options, Deadline::Now).expect_err("nobody answers");
         let mut bytes = vec![0; 64];
         let arrival =
             recv_with_descriptors(there.as_fd(), &mut bytes, 8, Deadline::Now).expect("it said it");
@@ -426,6 +429,46 @@ fn a_listener_that_takes_the_hello_and_never_answers_costs_no_more_than_the_dead
                 recv_with_descriptors(client.receiver.as_fd(), &mut [0; 64], 8, Deadline::Never);
             assert_eq!(hello.expect("it says hello").len, 64);
             assert_eq!(host.hear(), "done");
+        },
+    );
+}
+
+#[test]
+fn memory_is_taken_when_the_link_is_made_or_as_it_is_used() {
+    const CAPACITY: usize = 1 << 20;
+    let taken = |backing| {
+        let hello = Hello::of(&Options::new().capacity_bytes(CAPACITY).backing(backing));
+        let stat = rustix::fs::fstat(&hello.descriptors[MEMORY]).expect("memory");
+        stat.st_blocks as usize * 512
+    };
+    assert!(taken(Backing::Reserved) >= 4096 + CAPACITY);
+    assert_eq!(taken(Backing::Lazy), 4096, "the page of control words");
+}
+
+#[test]
+fn memory_beyond_a_limit_is_an_error_when_the_link_is_made() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    between_processes!(
+        |guest| {
+            for backing in [Backing::Lazy, Backing::Reserved] {
+                let options = Options::new().capacity_bytes(1 << 20).backing(backing);
+                // It goes away while this side lives on.
+                let (here, there) = sockets();
+                guest.invite(Invitation::of_descriptors(vec![there]));
+                let error = Link::over(here, &options, Deadline::Never).expect_err("alone");
+                assert!(matches!(error.kind(), OpenErrorKind::PeerGone), "{error}");
+            }
+        },
+        |host| {
+            let limit = Rlimit { current: Some(1 << 20), maximum: Some(1 << 20) };
+            setrlimit(Resource::Fsize, limit).expect("lowered");
+            for backing in [Backing::Lazy, Backing::Reserved] {
+                let socket = host.invitation().descriptors.remove(0);
+                let options = Options::new().capacity_bytes(1 << 20).backing(backing);
+                let error = Link::over(socket, &options, Deadline::Never).expect_err("too much");
+                assert!(matches!(error.kind(), OpenErrorKind::Limit { .. }), "{error}");
+                assert!(error.to_string().contains("RLIMIT_FSIZE (ulimit -f)"), "{error}");
+            }
         },
     );
 }

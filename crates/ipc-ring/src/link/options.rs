@@ -71,7 +71,10 @@ impl Options {
         self
     }
 
-    /// Whether the memory of the ring is taken now or as it is first used.
+    /// Whether the memory of the ring is taken from the system as it is first used, which is the
+    /// default, or all of it when the link is made ([`Backing::Reserved`]). Reserved memory is there
+    /// when it is needed: if there is too little, making the link is what fails. It takes the time to
+    /// clear it, some 0.2 ms per MiB.
     #[must_use]
     pub const fn backing(mut self, backing: Backing) -> Self {
         self.backing = backing;

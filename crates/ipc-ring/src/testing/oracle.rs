@@ -2,16 +2,21 @@
 //! operations, and a plain queue knows what each must answer.
 
 use std::collections::VecDeque;
+use std::io;
 
 use ipc_core::sync::Ordering;
+use ipc_core::{Deadline, RecvError, Resource, WaitStrategy};
 
+use crate::Batch;
+use crate::bell::{Bell, Heard};
+use crate::endpoint::receiving::Receiving;
 use crate::layout::{CAPACITY_OFFSET, memory_len};
 use crate::link::Hello;
 use crate::protocol::consumer::Consumer;
 use crate::protocol::heap::Heap;
 use crate::protocol::longest_message;
 use crate::protocol::memory::Memory;
-use crate::protocol::producer::{Claim, Producer};
+use crate::protocol::producer::{Claim, Producer, REWIND_BYTES};
 use crate::protocol::record::record_bytes;
 
 /// Reads numbers from the fuzzer's bytes; zeros when they are used up.
@@ -36,9 +41,12 @@ impl Script<'_> {
         (0..bytes).fold(0, |number, _| number << 8 | u64::from(self.byte()))
     }
 
-    /// A ring's capacity: 128 to 4096 bytes.
+    /// A ring's capacity: 128 to 4096 bytes, or 1 MiB, which has room for the longest kind of message.
     fn capacity(&mut self) -> usize {
-        128 << (self.byte() % 6)
+        match self.byte() % 16 {
+            15 => 1 << 20,
+            number => 128 << (number % 6),
+        }
     }
 
     /// Where positions begin: at 0, or shortly before 2³² or 2⁶⁴.
@@ -64,7 +72,8 @@ pub fn operations(script: &[u8]) {
     let start = script.start();
     let memory = Heap::new(capacity, start);
     let mut producer = Producer::new(memory.clone(), start, script.byte() % 2 == 0);
-    let mut consumer = Consumer::new(memory, start);
+    let (strategy, link) = (WaitStrategy::Park, Resource::unnamed("ring"));
+    let mut receiving = Receiving::new(Consumer::new(memory, start), NoBell, strategy, link);
     let longest = longest_message(capacity as u64);
     let mut sent: VecDeque<Vec<u8>> = VecDeque::new();
     let mut staged: Vec<Vec<u8>> = Vec::new();
@@ -74,7 +83,7 @@ pub fn operations(script: &[u8]) {
         match script.byte() % 8 {
             // Stage a message, perhaps after shortening the loan; publish it, perhaps.
             0..=3 => {
-                let len = script.number(2) as usize % (longest + 1);
+                let len = script.number(3) as usize % (longest + 1);
                 let Some(claim) = claim(&mut producer, len, &sent, &staged, capacity) else {
                     continue;
                 };
@@ -91,7 +100,7 @@ pub fn operations(script: &[u8]) {
             }
             // Claim, write, and think better of it.
             4 => {
-                let len = script.number(2) as usize % (longest + 1);
+                let len = script.number(3) as usize % (longest + 1);
                 if let Some(claim) = claim(&mut producer, len, &sent, &staged, capacity) {
                     producer.memory().write(claim.message_offset(), &vec![0xff; len]);
                 }
@@ -100,21 +109,65 @@ pub fn operations(script: &[u8]) {
                 producer.publish();
                 sent.extend(staged.drain(..));
             }
+            // Take several, as far as they fit.
+            6 => {
+                let (most, room) = (script.number(1) as usize % 9, script.number(3) as usize);
+                let mut batch = Batch::new(most, room % (longest + 1));
+                let fit = fit(&sent, &batch);
+                match receiving.recv_batch(&mut batch, Deadline::Now) {
+                    Ok(count) => assert_eq!(count, fit, "length of the batch"),
+                    Err(RecvError::Empty) => assert!(sent.is_empty(), "empty"),
+                    Err(RecvError::BufferTooSmall { needed, .. }) => {
+                        assert_eq!(sent.front().map(Vec::len), Some(needed), "needed");
+                        assert_eq!(fit, 0, "too small");
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+                let taken: Vec<_> = sent.drain(..fit).collect();
+                assert!(batch.iter().eq(taken), "content of the batch");
+            }
             // Look, and perhaps take.
             _ => {
-                let message = consumer.peek().expect("an honest sender");
+                let message = receiving.next(Deadline::Now).ok();
                 assert_eq!(message.map(|m| m.len()), sent.front().map(Vec::len), "next message");
                 let Some(message) = message else { continue };
                 let mut bytes = vec![0; message.len()];
-                consumer.memory().read(message.offset, &mut bytes);
+                receiving.memory().read(message.offset, &mut bytes);
                 assert_eq!(Some(&bytes), sent.front(), "content");
                 if script.byte() % 4 != 0 {
-                    consumer.release(message);
+                    receiving.release(message);
                     sent.pop_front();
                 }
             }
         }
     }
+}
+
+/// How many of the messages sent fit an empty batch.
+fn fit(sent: &VecDeque<Vec<u8>>, batch: &Batch) -> usize {
+    let mut bytes = 0;
+    let fits = |message: &&Vec<u8>| {
+        bytes += message.len();
+        bytes <= batch.max_bytes()
+    };
+    sent.iter().take(batch.max_messages()).take_while(fits).count()
+}
+
+/// The doorbells of ends that never wait.
+struct NoBell;
+
+impl Bell for NoBell {
+    fn ring(&self) {}
+
+    fn wait(&self, _: Deadline) -> io::Result<Heard> {
+        unreachable!("the deadline is now")
+    }
+
+    fn is_hung_up(&mut self) -> bool {
+        false
+    }
+
+    fn quiet(&self) {}
 }
 
 /// A message of `len` bytes: some from the script, so that they may look like headers, and a counter.
@@ -141,7 +194,10 @@ fn claim(
         // held records, and the skip, the record and the cleared word of this claim.
         let capacity = capacity as u64;
         let needed = 2 * record_bytes(len) + 8;
-        let skipped = record_bytes(longest_message(capacity));
+        // For a long message in an empty ring any part of it is skipped.
+        let is_long = |m: &Vec<u8>| record_bytes(m.len()) >= REWIND_BYTES;
+        let has_long = sent.iter().chain(staged).any(is_long);
+        let skipped = if has_long { capacity } else { record_bytes(longest_message(capacity)) };
         assert!(held + capacity / 8 + 8 + skipped + needed > capacity, "full with {held} held");
     }
     claim
