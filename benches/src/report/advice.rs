@@ -89,7 +89,7 @@ fn one(
     }
     let is_kernels = |row: &&&Row| Family::of(row).is_of_the_kernel();
     let kernel = rows.iter().skip(pick.len() + 1).find(is_kernels);
-    let next_is_kernels = rows.get(pick.len()).is_some_and(|row| is_kernels(&&row));
+    let next_is_kernels = rows.get(pick.len()).is_some_and(|row| is_kernels(&row));
     if let (Some(kernel), false) = (kernel, next_is_kernels) {
         let by = multiple(Some(ratio(kernel)));
         reasons.push(format!("of the kernel's, {} with {by} ×", kernel.mechanism));

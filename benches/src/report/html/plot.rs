@@ -55,7 +55,7 @@ pub(super) struct Plot {
     pub(super) lines: Vec<Line>,
 }
 
-const WIDTH: u32 = 372;
+const WIDTH: u32 = 384;
 const HEIGHT: u32 = 232;
 const RIGHT: u32 = 100;
 
@@ -80,7 +80,7 @@ impl Plot {
             .margin_top(8)
             .margin_right(RIGHT)
             .x_label_area_size(22)
-            .y_label_area_size(56)
+            .y_label_area_size(66)
             .build_cartesian_2d(
                 Ticked { range: first - room..last + room, ticks: positions },
                 Ticked {
