@@ -1,7 +1,7 @@
 //! FIFOs: pipes with a name in the file system, for processes that are not related. Leaves out how a
 //! sender waits for a receiver ([`crate::rendezvous`]).
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ipc_core::{
@@ -13,10 +13,12 @@ use ipc_core::{
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags};
 
 use crate::capacity;
+use crate::end::End;
 use crate::frame::{ATOMIC_PAYLOAD, MAX_FRAME_PAYLOAD};
 use crate::pipe::DEFAULT_MAX_MESSAGE_BYTES;
 use crate::reader::{Fill, FrameReader, Rules};
 use crate::rendezvous::{self, Openings};
+use crate::shared::{SharedFifoReceiver, SharedFifoSender};
 use crate::writer::FrameWriter;
 
 /// A FIFO: the name of a pipe in the file system (fifo(7)).
@@ -202,23 +204,53 @@ impl Fifo {
     /// [`OpenErrorKind::NotFound`]; [`OpenErrorKind::PermissionDenied`]; [`OpenErrorKind::Limit`];
     /// [`OpenErrorKind::InvalidOption`] if the file is not a FIFO.
     pub fn open_receiver(&self) -> Result<FifoReceiver, OpenError> {
-        let link = self.link();
-        let descriptor = rendezvous::open_end(&self.path, OFlags::RDONLY, &link)?;
-        // Two receivers would tear each other's frames. The lock is gone with the descriptor.
-        rustix::fs::flock(&descriptor, FlockOperation::NonBlockingLockExclusive).map_err(
-            |error| {
-                let kind = match error {
-                    rustix::io::Errno::WOULDBLOCK => OpenErrorKind::InUse(error.into()),
-                    error => OpenErrorKind::Os(error.into()),
-                };
-                OpenError::new("flock", &link, kind)
-            },
-        )?;
-        rendezvous::mark_as_receiver(descriptor.as_fd(), &self.path, &link)?;
+        // Two receivers would tear each other's frames.
+        let (descriptor, link) = self.open_to_read(FlockOperation::NonBlockingLockExclusive)?;
         let max_message_bytes = DEFAULT_MAX_MESSAGE_BYTES;
         let rules = Rules { max_message_bytes, many_senders: true };
         let reader = FrameReader::new(descriptor, link, rules);
         Ok(FifoReceiver { reader, path: self.path.clone() })
+    }
+
+    /// Opens one of several receiving ends, at once. All senders must be of
+    /// [`open_shared_sender`](Self::open_shared_sender).
+    ///
+    /// # Errors
+    ///
+    /// As of [`open_receiver`](Self::open_receiver); [`OpenErrorKind::InUse`] only if there is one of
+    /// that kind.
+    pub fn open_shared_receiver(&self) -> Result<SharedFifoReceiver, OpenError> {
+        let (descriptor, link) = self.open_to_read(FlockOperation::NonBlockingLockShared)?;
+        Ok(SharedFifoReceiver::new(End::new(descriptor), link))
+    }
+
+    /// Opens a sending end for several receivers, waiting for one of them until `deadline`: it writes in
+    /// packet mode.
+    ///
+    /// # Errors
+    ///
+    /// As of [`open_sender`](Self::open_sender).
+    pub fn open_shared_sender(&self, deadline: Deadline) -> Result<SharedFifoSender, OpenError> {
+        let sender = self.open_sender(deadline)?;
+        let os = |operation| move |error| OpenError::from_os(operation, &self.link(), error);
+        let flags = rustix::fs::fcntl_getfl(&sender).map_err(os("fcntl(F_GETFL)"))?;
+        rustix::fs::fcntl_setfl(&sender, flags | OFlags::DIRECT).map_err(os("fcntl(F_SETFL)"))?;
+        Ok(SharedFifoSender::new(sender))
+    }
+
+    /// A read end under this lock, which is gone with the descriptor.
+    fn open_to_read(&self, lock: FlockOperation) -> Result<(OwnedFd, Resource), OpenError> {
+        let link = self.link();
+        let descriptor = rendezvous::open_end(&self.path, OFlags::RDONLY, &link)?;
+        rustix::fs::flock(&descriptor, lock).map_err(|error| {
+            let kind = match error {
+                rustix::io::Errno::WOULDBLOCK => OpenErrorKind::InUse(error.into()),
+                error => OpenErrorKind::Os(error.into()),
+            };
+            OpenError::new("flock", &link, kind)
+        })?;
+        rendezvous::mark_as_receiver(descriptor.as_fd(), &self.path, &link)?;
+        Ok((descriptor, link))
     }
 
     /// Removes the name. Ends that are open go on.
@@ -352,7 +384,7 @@ impl Receiver for FifoReceiver {
     }
 }
 
-fn properties(capacity: Result<usize, OpenError>, max_message_bytes: usize) -> LinkProperties {
+pub(crate) fn properties(capacity: Result<usize, OpenError>, max_message_bytes: usize) -> LinkProperties {
     LinkProperties {
         mechanism: "FIFO",
         establishment: Establishment::Name,

@@ -58,6 +58,8 @@
 
 mod buffers;
 mod capacity;
+mod duplex;
+mod duplex_fifo;
 mod end;
 mod fifo;
 mod frame;
@@ -66,14 +68,18 @@ mod pipe;
 mod quiet;
 mod reader;
 mod rendezvous;
+mod shared;
 mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod unfinished;
 mod writer;
 
+pub use duplex::{DuplexPipe, HalfDuplexError, HalfDuplexPipe, Heard, duplex, half_duplex};
+pub use duplex_fifo::{DuplexFifo, DuplexFifoEnds};
 pub use fifo::{Fifo, FifoOptions, FifoReceiver, FifoSender};
 pub use frame::ATOMIC_PAYLOAD;
 pub use ipc_core::handover::ChildEnd;
 pub use pipe::{DEFAULT_MAX_MESSAGE_BYTES, PipeReceiver, PipeSender, pipe};
+pub use shared::{SharedFifoReceiver, SharedFifoSender};
 pub use stream::{PipeReader, PipeWriter};

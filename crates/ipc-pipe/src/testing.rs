@@ -5,7 +5,9 @@ use std::os::fd::OwnedFd;
 use ipc_core::{Deadline, OpenError, OpenErrorKind, Resource};
 use ipc_testing::{Invitation, Pending, Scope, Transport};
 
-use crate::{FifoReceiver, FifoSender, PipeReceiver, PipeSender};
+use crate::{
+    FifoReceiver, FifoSender, PipeReceiver, PipeSender, SharedFifoReceiver, SharedFifoSender,
+};
 
 /// Ordinary pipes; the guest's end travels as a descriptor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,5 +102,42 @@ impl Transport for Fifo {
 
     fn join_as_sender(&self, invitation: Invitation) -> Result<FifoSender, OpenError> {
         crate::Fifo::open(invitation.text)?.open_sender(Deadline::Never)
+    }
+}
+
+/// FIFOs that several may receive from, in the scope's directory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SharedFifo;
+
+impl Transport for SharedFifo {
+    type Sender = SharedFifoSender;
+    type Receiver = SharedFifoReceiver;
+
+    fn name(&self) -> &'static str {
+        "fifo-shared"
+    }
+
+    fn invite_receiver(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<SharedFifoSender>), OpenError> {
+        let (fifo, invitation) = Fifo::create(scope)?;
+        Ok((invitation, Pending::new(move |_| fifo.open_shared_sender(Deadline::Never))))
+    }
+
+    fn invite_sender(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<SharedFifoReceiver>), OpenError> {
+        let (fifo, invitation) = Fifo::create(scope)?;
+        Ok((invitation, Pending::ready(fifo.open_shared_receiver()?)))
+    }
+
+    fn join_as_receiver(&self, invitation: Invitation) -> Result<SharedFifoReceiver, OpenError> {
+        crate::Fifo::open(invitation.text)?.open_shared_receiver()
+    }
+
+    fn join_as_sender(&self, invitation: Invitation) -> Result<SharedFifoSender, OpenError> {
+        crate::Fifo::open(invitation.text)?.open_shared_sender(Deadline::Never)
     }
 }

@@ -2,3 +2,4 @@
 
 ipc_testing::conformance!(pipe, ipc_pipe::testing::Pipe);
 ipc_testing::conformance!(fifo, ipc_pipe::testing::Fifo);
+ipc_testing::conformance!(fifo_shared, ipc_pipe::testing::SharedFifo);
