@@ -1,28 +1,5 @@
-//! The memory of one side of a link, field by field. Leaves out what the fields mean to each other:
-//! see [`crate::protocol`].
-//!
-//! Each side of a link creates one memory object and is the only one that can write it. It holds the
-//! ring that this side sends on, and the words of both its endpoints that the other side reads.
-//!
-//! ```text
-//! byte      field             written by     read by the other side's
-//!    0..8   magic             creator        handshake
-//!    8..12  version           creator        handshake
-//!   12..16  layout hash       creator        handshake
-//!   16..24  capacity          creator        handshake   bytes of the ring, 0 or a power of two
-//!   24..32  flags             creator        handshake   bit 0: the receiver may sleep
-//!   32..40  size sent         creator        handshake   of the type of messages sent, 0 for bytes
-//!   40..48  type sent         creator        handshake   the hash of it, 0 for bytes
-//!   48..56  size received     creator        handshake   the same of the messages received
-//!   56..64  type received     creator        handshake
-//!  128..136 sender's sleep    its sender     receiver    see `protocol::sleep`
-//!  256..264 receiver's head   its receiver   sender      position up to which it has read
-//!  384..392 receiver's sleep  its receiver   sender
-//! 4096..    ring              its sender     receiver    records, see `protocol::record`
-//! ```
-//!
-//! All fields are in the machine's byte order: both sides run on one machine. Fields that change are
-//! 128 bytes apart, because processors fetch lines of 64 bytes in pairs (and some have lines of 128).
+//! The memory of one side of a link: where its fields are. Leaves out the drawing of it, and what the
+//! fields mean to each other: see [`crate::internals`].
 
 /// What the first eight bytes say.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"ipc-ring");

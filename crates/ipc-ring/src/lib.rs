@@ -24,6 +24,9 @@
 //!   ([`Violation`](ipc_core::RecvError::Violation)), never undefined behaviour.
 //! - *No lost wake-up, no torn message:* the code that ships is checked by loom in every interleaving.
 //!
+//! What lies where in memory, what is ordered by what, and what is promised at each kind of death is in
+//! [`internals`].
+//!
 //! A child that a process forks without `exec` inherits the descriptors and delays the hang-up that tells
 //! of the process's death; `exec` closes them.
 //!
@@ -40,6 +43,28 @@
 //! itself, by the kernel's word ([`Link::peer`]). It waits no longer than its deadline, and a peer that breaks
 //! it is a typed error that leaves nothing open. A name is by default in a directory of the user's own
 //! ([`Address::name`]); it may be a path, for other users too, or abstract.
+//!
+//! A link has up to two rings: either may be absent ([`Options::receive_only`]). Its memory is taken as it is
+//! used, or all at once if you like ([`Options::backing`]). It does not need `/dev/shm`.
+//!
+//! # What goes over it
+//!
+//! | messages | sent by | received by |
+//! |---|---|---|
+//! | of bytes | [`send`](ipc_core::Sender::send) | [`recv`](ipc_core::Receiver::recv) |
+//! | in batches | [`RingSender::send_batch`] | [`RingReceiver::recv_batch`] |
+//! | written and read in place | [`loan`](ipc_core::zero_copy::LoanSender::loan) | [`borrow`](ipc_core::zero_copy::BorrowReceiver::borrow), which is `unsafe`: it trusts the sender |
+//! | values of one type, which both programs must agree on | [`TypedRingSender`] | [`TypedRingReceiver`]; see [`Options::typed`] |
+//!
+//! Messages that are borrowed one after the other cost no more than a batch of them would: the sender is told
+//! of their room once for each eighth of the ring.
+//!
+//! # Among processes that trust each other
+//!
+//! A ring joins two processes, and is gone with them. Where any number of processes of the same trust shall
+//! meet in one named POSIX segment (`shm_open`), which stays until it is unlinked and can be opened at any
+//! time without a partner, use `ipc_shm::BoundedBuffer`: it is slower, and whoever may open it may spoil it.
+//! `cargo run -p ipc-shm --example bounded_buffer_producer` shows it.
 //!
 //! # Example
 //!
@@ -75,6 +100,8 @@ mod copy;
 mod endpoint;
 #[cfg(not(ipc_loom))]
 mod ends;
+#[doc = include_str!("../PROTOCOL.md")]
+pub mod internals {}
 #[cfg(not(ipc_loom))]
 mod layout;
 #[cfg(not(ipc_loom))]

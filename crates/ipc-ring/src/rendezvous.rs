@@ -127,7 +127,7 @@ pub fn listen(address: impl Into<Address>) -> Result<Listener, OpenError> {
     ListenOptions::new().listen(address)
 }
 
-/// Options of a listener. What it brings to each link is said when it accepts: see [`Options`].
+/// Options of a listener. What it brings to each link is said when it accepts: see [`Options`](crate::Options).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
     mode: u32,
@@ -172,7 +172,8 @@ impl Default for ListenOptions {
 /// # Errors
 ///
 /// [`OpenErrorKind::NotFound`] if there is no such name or path, [`OpenErrorKind::Refused`] if who
-/// listened there is gone; [`OpenErrorKind::TimedOut`]; those of [`Link::over`].
+/// listened there is gone; [`OpenErrorKind::TimedOut`]; those of
+/// [`Link::over`](crate::Link::over).
 pub fn connect<O: LinkOptions>(
     address: impl Into<Address>,
     options: &O,
@@ -211,7 +212,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// [`OpenErrorKind::TimedOut`], also under [`Deadline::Now`]. Those of [`Link::over`] when a
+    /// [`OpenErrorKind::TimedOut`], also under [`Deadline::Now`]. Those of
+    /// [`Link::over`](crate::Link::over) when a
     /// client broke the handshake: it is turned away, and the next call serves the others.
     pub fn accept<O: LinkOptions>(
         &mut self,
