@@ -50,7 +50,7 @@ impl Address {
     }
 
     /// A socket at a path, for whom the permissions of its file and of the directories above let in. See
-    /// [`ListenOptions::mode`] and [`Options::peer_user`].
+    /// [`ListenOptions::mode`] and [`Options::peer_user`](crate::Options::peer_user).
     pub fn path(path: impl Into<PathBuf>) -> Self {
         Self(Place::Path(path.into()))
     }
@@ -59,7 +59,7 @@ impl Address {
     /// namespace. It is gone with its listener, however that ends.
     ///
     /// Nothing keeps another user from taking the name first, or from connecting: so each side checks by
-    /// the kernel's word that the other is of its own user, unless [`Options::peer_user`] says otherwise.
+    /// the kernel's word that the other is of its own user, unless [`Options::peer_user`](crate::Options::peer_user) says otherwise.
     pub const fn abstract_name(name: Name) -> Self {
         Self(Place::Abstract(name))
     }

@@ -70,7 +70,8 @@ impl RingReceiver {
         self.peer
     }
 
-    /// A watch on the process at the other end. See [`RingSender::peer_liveness`].
+    /// A watch on the process at the other end. See
+    /// [`RingSender::peer_liveness`](crate::RingSender::peer_liveness).
     ///
     /// # Errors
     ///
