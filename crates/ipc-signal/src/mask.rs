@@ -4,7 +4,7 @@
 use std::io;
 use std::marker::PhantomData;
 
-use crate::RealtimeSignal;
+use crate::Signal;
 use crate::sys::{self, SignalSet};
 
 /// Blocks signals in the calling thread, and restores its mask when dropped.
@@ -43,19 +43,20 @@ use crate::sys::{self, SignalSet};
 #[must_use = "the signals are unblocked again when the guard is dropped"]
 pub struct MaskGuard {
     /// What was not blocked before.
-    newly_blocked: Vec<RealtimeSignal>,
+    newly_blocked: Vec<Signal>,
     /// The mask is the thread's own: neither `Send` nor `Sync`.
     this_thread: PhantomData<*const ()>,
 }
 
 impl MaskGuard {
-    /// Blocks `signals` in the calling thread.
+    /// Blocks `signals` in the calling thread. `SIGKILL` and `SIGSTOP` cannot be blocked, and the kernel
+    /// says nothing; a [fault](Signal::is_fault) ends the process, blocked or not.
     ///
     /// # Errors
     ///
     /// Those of `pthread_sigmask(3)`: none in practice.
-    pub fn block(signals: impl IntoIterator<Item = RealtimeSignal>) -> io::Result<Self> {
-        let mut signals: Vec<_> = signals.into_iter().collect();
+    pub fn block<S: Into<Signal>>(signals: impl IntoIterator<Item = S>) -> io::Result<Self> {
+        let mut signals: Vec<_> = signals.into_iter().map(Into::into).collect();
         let before = sys::block(&SignalSet::of(signals.iter().copied()))?;
         signals.retain(|&signal| !before.contains(signal));
         Ok(Self { newly_blocked: signals, this_thread: PhantomData })
@@ -66,8 +67,8 @@ impl MaskGuard {
     /// # Errors
     ///
     /// Those of `pthread_sigmask(3)`: none in practice.
-    pub fn is_blocked(signal: RealtimeSignal) -> io::Result<bool> {
-        sys::block(&SignalSet::of([])).map(|mask| mask.contains(signal))
+    pub fn is_blocked(signal: impl Into<Signal>) -> io::Result<bool> {
+        sys::block(&SignalSet::of([])).map(|mask| mask.contains(signal.into()))
     }
 }
 
@@ -87,6 +88,7 @@ impl std::fmt::Debug for MaskGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RealtimeSignal;
 
     #[test]
     fn an_inner_guard_restores_only_what_it_has_blocked_itself() {

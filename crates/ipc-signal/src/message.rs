@@ -1,10 +1,14 @@
-//! One received signal, decoded from what a signalfd delivers. Leaves out the receiving.
+//! One received signal, decoded from what a signalfd or `sigtimedwait(2)` delivers. Leaves out the
+//! receiving.
 
 use std::mem::offset_of;
 use std::num::NonZeroU32;
 
 use ipc_core::{Evidence, PeerId, ProcessPeer};
 use libc::signalfd_siginfo;
+
+use crate::Signal;
+use crate::sys::SignalInfo;
 
 /// Length of what a signalfd delivers for one signal, in bytes.
 pub(crate) const RECORD_LEN: usize = size_of::<signalfd_siginfo>();
@@ -13,6 +17,8 @@ pub(crate) const RECORD_LEN: usize = size_of::<signalfd_siginfo>();
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SignalMessage {
+    /// Which signal it is.
+    pub signal: Signal,
     /// The value that it carries: the eight bytes of C's `union sigval` as a number. A C program's
     /// `sival_ptr` is the whole; its `sival_int` is the first four bytes
     /// (`value.to_ne_bytes()[..4]`), and the others are then whatever they happened to be.
@@ -20,8 +26,11 @@ pub struct SignalMessage {
     /// `None` if the signal carries none, as those from `kill(2)` and `tgkill(2)` do not.
     pub value: Option<u64>,
     /// How it came about: `si_code` in `sigaction(2)`. −1 (`SI_QUEUE`) is a signal queued with a
-    /// value, 0 (`SI_USER`) one from `kill`.
+    /// value, 0 (`SI_USER`) one from `kill`, −2 (`SI_TIMER`) one of a timer.
     pub code: i32,
+    /// Of a timer's signal: how many expiries it stands for beyond the first, because they came while
+    /// it was pending. `None` for all other signals. Like a value it could be forged.
+    pub overruns: Option<u32>,
     /// Who sent it; `None` where the kernel did not say.
     ///
     /// With a value, this is what the sender **claims**: the kernel passes on the process and user
@@ -30,13 +39,39 @@ pub struct SignalMessage {
     pub sender: Option<ProcessPeer>,
 }
 
+/// What the two ways of receiving have in common.
+struct Particulars {
+    signo: i32,
+    code: i32,
+    pid: u32,
+    uid: u32,
+    value: u64,
+    overruns: u32,
+}
+
 impl SignalMessage {
     /// Decodes what `read(2)` of a signalfd gave.
     pub(crate) fn decode(record: &[u8; RECORD_LEN]) -> Self {
-        let code = i32::from_ne_bytes(bytes(record, offset_of!(signalfd_siginfo, ssi_code)));
-        let pid = u32::from_ne_bytes(bytes(record, offset_of!(signalfd_siginfo, ssi_pid)));
-        let uid = u32::from_ne_bytes(bytes(record, offset_of!(signalfd_siginfo, ssi_uid)));
-        let value = u64::from_ne_bytes(bytes(record, offset_of!(signalfd_siginfo, ssi_ptr)));
+        let number = |offset| u32::from_ne_bytes(bytes(record, offset));
+        Self::of(Particulars {
+            signo: number(offset_of!(signalfd_siginfo, ssi_signo)) as i32,
+            code: number(offset_of!(signalfd_siginfo, ssi_code)) as i32,
+            pid: number(offset_of!(signalfd_siginfo, ssi_pid)),
+            uid: number(offset_of!(signalfd_siginfo, ssi_uid)),
+            value: u64::from_ne_bytes(bytes(record, offset_of!(signalfd_siginfo, ssi_ptr))),
+            overruns: number(offset_of!(signalfd_siginfo, ssi_overrun)),
+        })
+    }
+
+    /// Decodes what `sigtimedwait(2)` gave.
+    pub(crate) fn from_info(info: &SignalInfo) -> Self {
+        let value = u64::from_ne_bytes(info.value);
+        let &SignalInfo { signo, code, pid, uid, .. } = info;
+        Self::of(Particulars { signo, code, pid, uid, value, overruns: info.overruns() })
+    }
+
+    fn of(particulars: Particulars) -> Self {
+        let Particulars { signo, code, pid, uid, value, overruns } = particulars;
         let peer = |evidence| ProcessPeer { pid: NonZeroU32::new(pid), uid, gid: None, evidence };
         let (value, sender) = match code {
             // What the kernel leaves of a `kill` for which it had no room. Not a word from root.
@@ -49,7 +84,8 @@ impl SignalMessage {
             // From the kernel itself.
             _ => (None, None),
         };
-        Self { value, code, sender }
+        let overruns = (code == libc::SI_TIMER).then_some(overruns);
+        Self { signal: Signal::reported(signo), value, code, overruns, sender }
     }
 
     /// The sender, as byte endpoints report it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipc_core::Deadline;
 use rustix::io::Errno;
 
-use crate::RealtimeSignal;
+use crate::Signal;
 
 /// A thread of this process that a signal could kill.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +20,9 @@ pub(crate) struct Exposed {
     pub(crate) what: &'static str,
 }
 
-/// How long to wait for threads to leave the C library. They do so in microseconds of processor time.
-const SETTLING_TIME: Duration = Duration::from_secs(1);
+/// How long to wait for threads to leave the C library. They do so in microseconds of processor time,
+/// which a busy machine was seen to keep from one for more than a second.
+const SETTLING_TIME: Duration = Duration::from_secs(10);
 
 /// The first thread of this process that does not block `signal`; `None` if all of them do.
 ///
@@ -34,7 +35,7 @@ const SETTLING_TIME: Duration = Duration::from_secs(1);
 /// # Errors
 ///
 /// Those of reading `/proc`; it may not be mounted.
-pub(crate) fn exposed_thread(signal: RealtimeSignal) -> io::Result<Option<Exposed>> {
+pub(crate) fn exposed_thread(signal: Signal) -> io::Result<Option<Exposed>> {
     let deadline = Deadline::after(SETTLING_TIME);
     loop {
         match look_at_threads(signal)? {
@@ -62,7 +63,7 @@ enum Look {
     Changed,
 }
 
-fn look_at_threads(signal: RealtimeSignal) -> io::Result<Look> {
+fn look_at_threads(signal: Signal) -> io::Result<Look> {
     let mut look = Look::AllBlock;
     for entry in fs::read_dir("/proc/self/task")? {
         let status = match fs::read_to_string(entry?.path().join("status")) {

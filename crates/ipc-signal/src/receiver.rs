@@ -1,22 +1,10 @@
-//! The receiving end: reads one signal's values from a signalfd. Leaves out `sigtimedwait(2)` and
-//! handlers.
+//! The receiving end of a link: one real-time signal's values, from a signalfd. Leaves out
+//! `sigtimedwait(2)` ([`crate::SigwaitReceiver`]) and other signals ([`crate::SignalListener`]).
 
-use std::fmt;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use ipc_core::{Deadline, LinkProperties, OpenError, Received, Receiver, RecvError, WaitSource};
 
-use ipc_core::{
-    Armed, Deadline, Interest, LinkProperties, OpenError, OpenErrorKind, OsError, Received,
-    Receiver, RecvError, Resource, WaitSource, poll,
-};
-use rustix::io::Errno;
-
-use crate::message::RECORD_LEN;
-use crate::proc::{self, Exposed};
-use crate::properties::{MESSAGE_LEN, limit_of_this_process, link_properties};
-use crate::sys::{self, SignalSet};
-use crate::{RealtimeSignal, SignalMessage};
+use crate::properties::{MESSAGE_LEN, link_properties};
+use crate::{RealtimeSignal, SignalListener, SignalMessage};
 
 /// Receives the values that any process queues to this one with one real-time signal.
 ///
@@ -37,7 +25,7 @@ use crate::{RealtimeSignal, SignalMessage};
 /// its *own* signals from it.
 ///
 /// A process has one receiver per signal, since two would share the messages between them: a second
-/// is [`OpenErrorKind::InUse`].
+/// is [`OpenErrorKind::InUse`](ipc_core::OpenErrorKind::InUse).
 ///
 /// # Signals without a value
 ///
@@ -55,56 +43,40 @@ use crate::{RealtimeSignal, SignalMessage};
 ///
 /// What was sent before the receiver was opened is not lost, if the signal was blocked at the time.
 ///
+/// # Whose word
+///
+/// The process and user id that come with a value are what the sender **claims**
+/// ([`Evidence::Claimed`](ipc_core::Evidence)); so is an expiry of a timer. What is sure is that the
+/// sender was allowed to signal this process: it is of the same user, or privileged. Where more matters,
+/// use what the kernel fills in itself: a signal without a value ([`Evidence::Kernel`](ipc_core::Evidence)),
+/// a [`TimerDescriptor`](crate::TimerDescriptor), the status of a child
+/// ([`ChildListener`](crate::ChildListener) believes no `SIGCHLD`), a socket's credentials.
+///
 /// See `signalfd(2)`.
 #[derive(Debug)]
 pub struct SignalReceiver {
-    descriptor: OwnedFd,
-    batch: Batch,
+    signal: RealtimeSignal,
+    listener: SignalListener,
     without_value: u64,
-    capacity_messages: u64,
-    link: Resource,
-    /// Given back after the descriptor is closed: fields are dropped in this order.
-    claim: Claim,
 }
 
 impl SignalReceiver {
-    /// Receives `signal`, which every thread of this process must block. May wait up to a second
+    /// Receives `signal`, which every thread of this process must block. May wait ten seconds
     /// for threads that are just starting others.
     ///
     /// # Errors
     ///
-    /// [`OpenErrorKind::InvalidOption`] naming the first thread that does not block it;
-    /// [`OpenErrorKind::InUse`] if this process has a receiver for it already;
-    /// [`OpenErrorKind::Limit`] if there are no descriptors left; others if `/proc` is not mounted.
+    /// [`OpenErrorKind::InvalidOption`](ipc_core::OpenErrorKind::InvalidOption) naming the first thread
+    /// that does not block it; [`OpenErrorKind::InUse`](ipc_core::OpenErrorKind::InUse) if this process
+    /// has a receiver for it already; [`OpenErrorKind::Limit`](ipc_core::OpenErrorKind::Limit) if there
+    /// are no descriptors left; others if `/proc` is not mounted.
     pub fn open(signal: RealtimeSignal) -> Result<Self, OpenError> {
-        let link = Resource::unnamed(format!("{signal} to process {}", std::process::id()));
-        let error = |operation, error: io::Error| OpenError::from_os(operation, &link, error);
-        let claim = Claim::of(signal, &link)?;
-        let exposed = proc::exposed_thread(signal)
-            .map_err(|source| error("read /proc/self/task for", source))?;
-        if let Some(Exposed { thread, what }) = exposed {
-            let requirement = format!(
-                "thread {thread} {what} {signal}, which would kill this process; create a \
-                 MaskGuard in main before other threads start"
-            );
-            let kind = OpenErrorKind::InvalidOption { option: "signal mask", requirement };
-            return Err(OpenError::new("open", &link, kind));
-        }
-        let descriptor =
-            sys::signalfd(&SignalSet::of([signal])).map_err(|source| error("signalfd", source))?;
-        Ok(Self {
-            descriptor,
-            batch: Batch::default(),
-            without_value: 0,
-            capacity_messages: limit_of_this_process(),
-            link,
-            claim,
-        })
+        Ok(Self { signal, listener: SignalListener::open([signal])?, without_value: 0 })
     }
 
     /// The signal that it receives.
     pub fn signal(&self) -> RealtimeSignal {
-        self.claim.0
+        self.signal
     }
 
     /// Receives one signal of any kind, waiting for one until `deadline`: its value if it has one,
@@ -114,9 +86,7 @@ impl SignalReceiver {
     ///
     /// Those of [`Receiver::recv_deadline`], but never [`RecvError::BufferTooSmall`].
     pub fn recv_signal(&mut self, deadline: Deadline) -> Result<SignalMessage, RecvError> {
-        let message = self.front(deadline)?;
-        self.batch.consume();
-        Ok(message)
+        self.listener.recv_signal(deadline)
     }
 
     /// How many signals without a value the [`Receiver`] has passed over so far.
@@ -124,53 +94,22 @@ impl SignalReceiver {
         self.without_value
     }
 
-    /// The next signal, which stays.
-    fn front(&mut self, deadline: Deadline) -> Result<SignalMessage, RecvError> {
-        loop {
-            if let Some(message) = self.batch.front() {
-                return Ok(message);
-            }
-            if self.fill()? {
-                continue;
-            }
-            let ready = !deadline.has_passed()
-                && poll::wait_ready(self.descriptor.as_fd(), Interest::Readable, deadline)
-                    .map_err(|error| self.os_error("poll", error))?;
-            if !ready {
-                return Err(RecvError::no_message(deadline));
-            }
-        }
-    }
-
     /// The next signal that has a value, which stays, and the value.
     fn front_with_value(&mut self, deadline: Deadline) -> Result<(SignalMessage, u64), RecvError> {
         let mut passed_over = 0;
         loop {
-            let message = self.front(deadline)?;
+            let message = self.listener.front(deadline)?;
             if let Some(value) = message.value {
                 return Ok((message, value));
             }
-            self.batch.consume();
+            self.listener.consume();
             self.without_value += 1;
             passed_over += 1;
             // So many cannot all have been pending when we began: they come as fast as we read.
-            if passed_over > self.capacity_messages && deadline.has_passed() {
+            if passed_over > self.listener.capacity_messages() && deadline.has_passed() {
                 return Err(RecvError::no_message(deadline));
             }
         }
-    }
-
-    /// Takes what is pending from the kernel into the empty batch; tells whether there was any.
-    fn fill(&mut self) -> Result<bool, RecvError> {
-        match self.batch.read_from(self.descriptor.as_fd()) {
-            Ok(()) => Ok(true),
-            Err(Errno::AGAIN) => Ok(false),
-            Err(error) => Err(self.os_error("read", error.into())),
-        }
-    }
-
-    fn os_error(&self, operation: &'static str, error: io::Error) -> RecvError {
-        RecvError::Os(OsError::new(operation, &self.link, error))
     }
 }
 
@@ -185,124 +124,20 @@ impl Receiver for SignalReceiver {
         let (message, value) = self.front_with_value(deadline)?;
         let len = buffer.len();
         let Some(front) = buffer.first_chunk_mut::<MESSAGE_LEN>() else {
-            let link = self.link.clone();
+            let link = self.listener.link().clone();
             return Err(RecvError::BufferTooSmall { needed: MESSAGE_LEN, len, link });
         };
         *front = value.to_ne_bytes();
-        self.batch.consume();
+        self.listener.consume();
         Ok(Received { len: MESSAGE_LEN, sender: message.peer(), priority: 0 })
     }
 
     /// The capacity is this process's limit as it was when the receiver was opened.
     fn properties(&self) -> LinkProperties {
-        link_properties(self.capacity_messages)
+        link_properties(self.listener.capacity_messages())
     }
 
     fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
-        Some(self)
+        Some(&mut self.listener)
     }
-}
-
-/// The descriptor reports signals of the process that polls it. With `epoll(7)`, that is the process
-/// that *added* it to the set, whoever waits later.
-impl WaitSource for SignalReceiver {
-    fn descriptor(&self) -> (BorrowedFd<'_>, Interest) {
-        (self.descriptor.as_fd(), Interest::Readable)
-    }
-
-    /// Ready if this endpoint holds signals that it has already taken from the kernel.
-    fn arm(&mut self) -> io::Result<Armed> {
-        Ok(if self.batch.is_empty() { Armed::Waiting } else { Armed::Ready })
-    }
-}
-
-impl Drop for SignalReceiver {
-    fn drop(&mut self) {
-        // No more than the limit can be pending now; a sender that never stops does not hold us.
-        let reads_max = self.capacity_messages / BATCH_MAX as u64 + 1;
-        for _ in 0..reads_max {
-            if !matches!(self.fill(), Ok(true)) {
-                break;
-            }
-        }
-    }
-}
-
-/// Signals to take from the kernel in one call: so many that the call's own cost hardly counts, and
-/// few enough that this endpoint stays small.
-const BATCH_MAX: usize = 16;
-
-/// Signals that were taken from the kernel and not yet given to the caller, in their order.
-struct Batch {
-    records: Box<[[u8; RECORD_LEN]]>,
-    /// The next to give, in `0..=len`.
-    next: usize,
-    /// How many the last read filled, in `0..=records.len()`.
-    len: usize,
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self { records: vec![[0; RECORD_LEN]; BATCH_MAX].into(), next: 0, len: 0 }
-    }
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.next == self.len
-    }
-
-    fn front(&self) -> Option<SignalMessage> {
-        self.records[..self.len].get(self.next).map(SignalMessage::decode)
-    }
-
-    fn consume(&mut self) {
-        self.next += 1;
-    }
-
-    /// Replaces what is left by what is pending; `EAGAIN` if nothing is.
-    fn read_from(&mut self, signalfd: BorrowedFd<'_>) -> rustix::io::Result<()> {
-        (self.next, self.len) = (0, 0);
-        let bytes = rustix::io::read(signalfd, self.records.as_flattened_mut())?;
-        self.len = bytes / RECORD_LEN;
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Batch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} signals", self.len - self.next)
-    }
-}
-
-/// A signal that this process has a receiver for, until it is dropped.
-#[derive(Debug)]
-struct Claim(RealtimeSignal);
-
-/// One bit for each number that has a receiver, the lowest for 1.
-static CLAIMED: AtomicU64 = AtomicU64::new(0);
-
-impl Claim {
-    fn of(signal: RealtimeSignal, link: &Resource) -> Result<Self, OpenError> {
-        let bit = claim_bit(signal);
-        // Relaxed: the bit guards no memory, only the number.
-        if CLAIMED.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            return Ok(Self(signal));
-        }
-        let cause = io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "this process has a receiver of this signal already",
-        );
-        Err(OpenError::new("open", link, OpenErrorKind::InUse(cause)))
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        CLAIMED.fetch_and(!claim_bit(self.0), Ordering::Relaxed); // as in `of`
-    }
-}
-
-fn claim_bit(signal: RealtimeSignal) -> u64 {
-    1 << (signal.number() - 1)
 }

@@ -1,16 +1,19 @@
-//! The sending end: queues values to one process. Leaves out other targets (threads, groups).
+//! The sending end of a link: queues values to one process. Leaves out other signals and other targets
+//! ([`crate::SignalTarget`]).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ipc_core::{
-    Armed, Deadline, Interest, LinkProperties, Liveness, OpenError, OpenErrorKind, OsError,
-    Resource, SendError, Sender, WaitSource,
+    Armed, Deadline, Interest, LinkProperties, Liveness, OpenError, Resource, SendError, Sender,
+    WaitSource,
 };
 use rustix::io::Errno;
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use crate::errors::{open_error, send_error};
 use crate::properties::{MESSAGE_LEN, limit_of_this_process, link_properties};
-use crate::sys::{self, QueuedInfo};
+use crate::sys::{self, SignalInfo};
 use crate::{RealtimeSignal, proc};
 
 /// Queues values to one process, each as a real-time signal.
@@ -25,9 +28,10 @@ use crate::{RealtimeSignal, proc};
 ///
 /// # A full queue
 ///
-/// The kernel has no way to wait for room, so that a send to a full queue is [`SendError::Full`]
-/// **whatever its deadline** ([`WhenFull::Refuses`](ipc_core::WhenFull::Refuses)); nothing was
-/// queued, and the caller may try again. The queue is full when all the signals that are queued for
+/// The kernel has no way to wait for room, so that a send to a full queue is refused **whatever its
+/// deadline** ([`WhenFull::Refuses`](ipc_core::WhenFull::Refuses)); nothing was queued, and the caller
+/// may try again. The [`Sender`] says [`SendError::Full`], as every mechanism does;
+/// [`send_value`](Self::send_value) says [`SendError::Limit`], which names the setting. The queue is full when all the signals that are queued for
 /// the receiver's *real user id*, in all of that user's processes, reach the **receiver's**
 /// `RLIMIT_SIGPENDING` (`ulimit -i`, `setrlimit(2)`), which POSIX timers count towards as well. So a
 /// program of the same user that does not read its signals can fill this link too.
@@ -35,7 +39,10 @@ use crate::{RealtimeSignal, proc};
 /// # Death
 ///
 /// A send to a process that has ended is [`SendError::PeerGone`], even while its parent has not yet
-/// reaped it; what was queued and not read by then is lost. A process that has dropped its receiver
+/// reaped it; what was queued and not read by then is lost. The kernel does not refuse signals for a
+/// process that was not reaped: we ask it apart from sending, once in each of its clock's ticks
+/// (`CLOCK_MONOTONIC_COARSE`, 1 to 10 ms), since the question costs half as much as the send itself. So
+/// the notice may come one tick late. A process that has dropped its receiver
 /// and lives on is not gone: as long as it blocks the signal, what is sent waits for its next
 /// receiver. Messages that were queued outlive the sender.
 ///
@@ -44,7 +51,9 @@ use crate::{RealtimeSignal, proc};
 pub struct SignalSender {
     receiver: Liveness,
     /// All of the message but its value.
-    info: QueuedInfo,
+    info: SignalInfo,
+    /// When it was last seen alive; `None` before the first send.
+    seen_alive: Option<Timespec>,
     capacity_messages: u64,
     link: Resource,
 }
@@ -58,10 +67,10 @@ impl SignalSender {
     ///
     /// # Errors
     ///
-    /// [`OpenErrorKind::NotFound`] if there is no such process, [`OpenErrorKind::PermissionDenied`]
-    /// if this one may not signal it (it must be of the same user, or have `CAP_KILL`),
-    /// [`OpenErrorKind::InvalidOption`] if `pid` can be no process's (0, above `i32::MAX`, or the
-    /// id of a thread), [`OpenErrorKind::Limit`] if there are no descriptors left.
+    /// [`OpenErrorKind::NotFound`](ipc_core::OpenErrorKind) if there is no such process,
+    /// `PermissionDenied` if this one may not signal it (it must be of the same user, or have `CAP_KILL`),
+    /// `InvalidOption` if `pid` can be no process's (0, above `i32::MAX`, or the
+    /// id of a thread), `Limit` if there are no descriptors left.
     pub fn open(pid: u32, signal: RealtimeSignal) -> Result<Self, OpenError> {
         let link = Resource::unnamed(format!("{signal} to process {pid}"));
         match Liveness::of_process(pid) {
@@ -75,8 +84,8 @@ impl SignalSender {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); also [`OpenErrorKind::InvalidOption`] if the descriptor is no pidfd,
-    /// and [`OpenErrorKind::Unsupported`] if the process is not in this PID namespace or one below.
+    /// As [`open`](Self::open); also `InvalidOption` if the descriptor is no pidfd,
+    /// and `Unsupported` if the process is not in this PID namespace or one below.
     pub fn from_pidfd(pidfd: OwnedFd, signal: RealtimeSignal) -> Result<Self, OpenError> {
         let pid = proc::process_of(pidfd.as_fd());
         let link = Resource::unnamed(match pid {
@@ -93,44 +102,47 @@ impl SignalSender {
         link: Resource,
     ) -> Result<Self, OpenError> {
         let uid = rustix::process::getuid().as_raw();
-        let mut info = QueuedInfo::new(0, std::process::id(), uid);
+        let info = SignalInfo::queued(signal.number(), std::process::id(), uid);
         // Number 0 sends nothing, and tells whether we may.
-        sys::queue(receiver.as_fd(), &info)
+        sys::queue(receiver.as_fd(), 0, None)
             .map_err(|error| open_error("pidfd_send_signal", &link, error))?;
-        info.signo = signal.number();
         let capacity_messages =
             pid.and_then(proc::pending_signals_max).unwrap_or_else(limit_of_this_process);
-        Ok(Self { receiver, info, capacity_messages, link })
+        Ok(Self { receiver, info, seen_alive: None, capacity_messages, link })
     }
 
     /// Queues one value. Never blocks.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] and [`SendError::PeerGone`] as described [above](Self);
-    /// [`SendError::Os`] if the permission to signal the receiver was lost.
+    /// [`SendError::Limit`] if the queue is full, naming the setting that raises the limit, and
+    /// [`SendError::PeerGone`], as described [above](Self); [`SendError::Os`] if the permission to
+    /// signal the receiver was lost.
     pub fn send_value(&mut self, value: u64) -> Result<(), SendError> {
         self.send_bytes(value.to_ne_bytes())
+            .map_err(|(operation, error)| send_error(operation, &self.link, error))
     }
 
-    fn send_bytes(&mut self, value: [u8; MESSAGE_LEN]) -> Result<(), SendError> {
-        // The kernel would take signals for a process that has ended until its parent reaps it.
-        let alive = self.receiver.is_alive().map_err(|error| self.os_error("poll", error))?;
-        if !alive {
-            return Err(SendError::PeerGone { link: self.link.clone() });
-        }
+    #[inline]
+    fn send_bytes(&mut self, value: [u8; MESSAGE_LEN]) -> Result<(), (&'static str, io::Error)> {
+        self.check_alive().map_err(|error| ("poll", error))?;
         self.info.value = value;
-        sys::queue(self.receiver.as_fd(), &self.info).map_err(|error| {
-            match Errno::from_io_error(&error) {
-                Some(Errno::AGAIN) => SendError::Full,
-                Some(Errno::SRCH) => SendError::PeerGone { link: self.link.clone() },
-                _ => self.os_error("pidfd_send_signal", error),
-            }
-        })
+        sys::queue(self.receiver.as_fd(), self.info.signo, Some(&self.info))
+            .map_err(|error| ("pidfd_send_signal", error))
     }
 
-    fn os_error(&self, operation: &'static str, error: io::Error) -> SendError {
-        SendError::Os(OsError::new(operation, &self.link, error))
+    /// Fails with `ESRCH` if the receiver was dead at the last tick of the clock.
+    #[inline]
+    fn check_alive(&mut self) -> io::Result<()> {
+        let now = clock_gettime(ClockId::MonotonicCoarse); // no system call
+        if self.seen_alive == Some(now) {
+            return Ok(());
+        }
+        if !self.receiver.is_alive()? {
+            return Err(Errno::SRCH.into());
+        }
+        self.seen_alive = Some(now);
+        Ok(())
     }
 }
 
@@ -140,7 +152,13 @@ impl Sender for SignalSender {
     fn send_deadline(&mut self, message: &[u8], _deadline: Deadline) -> Result<(), SendError> {
         let (len, link) = (message.len(), &self.link);
         match <[u8; MESSAGE_LEN]>::try_from(message) {
-            Ok(value) => self.send_bytes(value),
+            Ok(value) => match self.send_bytes(value) {
+                Ok(()) => Ok(()),
+                Err((_, error)) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => {
+                    Err(SendError::Full)
+                }
+                Err((operation, error)) => Err(send_error(operation, &self.link, error)),
+            },
             Err(_) if len < MESSAGE_LEN => {
                 Err(SendError::TooShort { len, min: MESSAGE_LEN, link: link.clone() })
             }
@@ -169,25 +187,5 @@ impl WaitSource for SignalSender {
 
     fn arm(&mut self) -> io::Result<Armed> {
         Ok(Armed::Ready)
-    }
-}
-
-/// Sorts the errors that mean something else for processes than the standard library knows.
-fn open_error(operation: &'static str, link: &Resource, error: io::Error) -> OpenError {
-    let invalid = |option, requirement: &str| {
-        let requirement = requirement.to_owned();
-        OpenError::new(operation, link, OpenErrorKind::InvalidOption { option, requirement })
-    };
-    match Errno::from_io_error(&error) {
-        Some(Errno::SRCH) => OpenError::new(operation, link, OpenErrorKind::NotFound(error)),
-        Some(Errno::INVAL) if operation == "pidfd_open" => {
-            invalid("pid", "it must be above 0, and a process, not a thread")
-        }
-        Some(Errno::INVAL) => {
-            let kind = OpenErrorKind::Unsupported("the process is not in this PID namespace");
-            OpenError::new(operation, link, kind)
-        }
-        Some(Errno::BADF) => invalid("pidfd", "the descriptor must be one of a process"),
-        _ => OpenError::from_os(operation, link, error),
     }
 }

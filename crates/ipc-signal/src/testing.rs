@@ -7,7 +7,7 @@ use ipc_core::{OpenError, OpenErrorKind, Resource};
 use ipc_testing::{Invitation, Pending, Scope, Transport};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
-use crate::{MaskGuard, RealtimeSignal, SignalReceiver, SignalSender};
+use crate::{MaskGuard, RealtimeSignal, SignalReceiver, SignalSender, SigwaitReceiver};
 
 /// Blocks all real-time signals in the calling thread, and in the threads and processes that it
 /// starts from now on, for good.
@@ -24,55 +24,77 @@ pub fn prepare_process() -> io::Result<()> {
     Ok(())
 }
 
-/// Real-time signals, a number for each receiver. Both processes must be
+/// Real-time signals, a number for each receiver, which reads a signalfd. Both processes must be
 /// [prepared](prepare_process).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Signal;
 
-impl Transport for Signal {
-    type Sender = SignalSender;
-    type Receiver = SignalReceiver;
+/// The same with a receiver that waits by `sigtimedwait(2)`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sigwait;
 
-    fn name(&self) -> &'static str {
-        "signal-rt"
-    }
+/// Makes a transport of a receiver.
+macro_rules! transport {
+    ($transport:ident, $receiver:ident, $name:literal) => {
+        impl Transport for $transport {
+            type Sender = SignalSender;
+            type Receiver = $receiver;
 
-    /// The host chooses a number for the guest, which must not use it for another link.
-    fn invite_receiver(&self, _: &Scope) -> Result<(Invitation, Pending<SignalSender>), OpenError> {
-        let signal = next_signal();
-        let invitation = Invitation::of_text(signal.number().to_string());
-        Ok((invitation, Pending::new(move |guest| SignalSender::open(guest, signal))))
-    }
+            fn name(&self) -> &'static str {
+                $name
+            }
 
-    /// The guest gets our pidfd with the number, so that it cannot mistake another process for us.
-    fn invite_sender(&self, _: &Scope) -> Result<(Invitation, Pending<SignalReceiver>), OpenError> {
-        let receiver = open_any_receiver()?;
-        let pidfd = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| {
-            OpenError::from_os("pidfd_open", &Resource::unnamed("this process"), error)
-        })?;
-        let text = receiver.signal().number().to_string();
-        Ok((Invitation { text, descriptors: vec![pidfd] }, Pending::ready(receiver)))
-    }
+            /// The host chooses a number for the guest, which must not use it for another link.
+            fn invite_receiver(
+                &self,
+                _: &Scope,
+            ) -> Result<(Invitation, Pending<SignalSender>), OpenError> {
+                let signal = next_signal();
+                let invitation = Invitation::of_text(signal.number().to_string());
+                Ok((invitation, Pending::new(move |guest| SignalSender::open(guest, signal))))
+            }
 
-    fn join_as_receiver(&self, invitation: Invitation) -> Result<SignalReceiver, OpenError> {
-        SignalReceiver::open(invited_signal(&invitation)?)
-    }
+            /// The guest gets our pidfd with the number, so that it cannot mistake another process
+            /// for us.
+            fn invite_sender(
+                &self,
+                _: &Scope,
+            ) -> Result<(Invitation, Pending<$receiver>), OpenError> {
+                let receiver = open_any($receiver::open)?;
+                let pidfd = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| {
+                    OpenError::from_os("pidfd_open", &Resource::unnamed("this process"), error)
+                })?;
+                let text = receiver.signal().number().to_string();
+                Ok((Invitation { text, descriptors: vec![pidfd] }, Pending::ready(receiver)))
+            }
 
-    fn join_as_sender(&self, mut invitation: Invitation) -> Result<SignalSender, OpenError> {
-        let signal = invited_signal(&invitation)?;
-        match invitation.descriptors.pop() {
-            Some(pidfd) => SignalSender::from_pidfd(pidfd, signal),
-            None => Err(invalid(&invitation, "it must come with the receiver's pidfd")),
+            fn join_as_receiver(&self, invitation: Invitation) -> Result<$receiver, OpenError> {
+                $receiver::open(invited_signal(&invitation)?)
+            }
+
+            fn join_as_sender(
+                &self,
+                mut invitation: Invitation,
+            ) -> Result<SignalSender, OpenError> {
+                let signal = invited_signal(&invitation)?;
+                match invitation.descriptors.pop() {
+                    Some(pidfd) => SignalSender::from_pidfd(pidfd, signal),
+                    None => Err(invalid(&invitation, "it must come with the receiver's pidfd")),
+                }
+            }
         }
-    }
+    };
 }
 
+transport!(Signal, SignalReceiver, "signal-rt");
+transport!(Sigwait, SigwaitReceiver, "signal-rt-sigwait");
+
 /// Opens a receiver of the next signal that this process has none of.
-fn open_any_receiver() -> Result<SignalReceiver, OpenError> {
+fn open_any<R>(open: fn(RealtimeSignal) -> Result<R, OpenError>) -> Result<R, OpenError> {
     let mut tries_left = RealtimeSignal::count();
     loop {
         tries_left -= 1;
-        match SignalReceiver::open(next_signal()) {
+        match open(next_signal()) {
             Err(error) if tries_left > 0 && matches!(error.kind(), OpenErrorKind::InUse(_)) => {}
             other => return other,
         }

@@ -2,10 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ipc_signal::testing::{Signal, prepare_process};
+use ipc_signal::testing::{Signal, Sigwait, prepare_process};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-ipc_testing::conformance!(signal_rt, prepared(&turn()));
+ipc_testing::conformance!(signal_rt, prepared(&turn(), Signal));
+ipc_testing::conformance!(signal_rt_sigwait, prepared(&turn(), Sigwait));
 
 /// What is pending for all processes of a user counts towards one limit. Some cases fill the queue,
 /// and others would find it full: so they take turns. (Host and guest take their own turns, alone.)
@@ -17,10 +18,10 @@ fn turn() -> MutexGuard<'static, ()> {
 
 /// The transport, in a process that hands down to host and guest a mask, and a queue that is quick to
 /// fill.
-fn prepared(_turn: &MutexGuard<'_, ()>) -> Signal {
+fn prepared<T>(_turn: &MutexGuard<'_, ()>, transport: T) -> T {
     prepare_process().expect("a mask");
     let Rlimit { current, maximum } = getrlimit(Resource::Sigpending);
     let current = Some(current.unwrap_or(u64::MAX).min(2000));
     setrlimit(Resource::Sigpending, Rlimit { current, maximum }).expect("not above the limit");
-    Signal
+    transport
 }

@@ -44,6 +44,11 @@ fn next_value(receiver: &mut SignalReceiver) -> u64 {
     u64::from_ne_bytes(value)
 }
 
+/// The error of a full queue names what raises its limit.
+fn is_queue_full(error: &SendError) -> bool {
+    matches!(error, SendError::Limit { setting, .. } if setting.contains("RLIMIT_SIGPENDING"))
+}
+
 /// Lets at most this many signals be pending for this process's user when one is sent to it.
 fn limit_pending_signals(max: u64) {
     let Rlimit { maximum, .. } = getrlimit(Resource::Sigpending);
@@ -62,8 +67,8 @@ fn kill(number: i32, pid: u32) {
 }
 
 #[test]
-fn a_hundred_thousand_values_arrive_in_order_and_every_refusal_is_told() {
-    const COUNT: u64 = 100_000;
+fn a_million_values_arrive_in_order_and_every_refusal_is_told() {
+    const COUNT: u64 = 1_000_000;
     let _mask = blocked();
     between_processes!(
         |guest| {
@@ -71,7 +76,7 @@ fn a_hundred_thousand_values_arrive_in_order_and_every_refusal_is_told() {
             let mut refusals = 0_u64;
             for value in 0..COUNT {
                 while let Err(error) = sender.send_value(value) {
-                    assert!(matches!(error, SendError::Full), "{error}");
+                    assert!(is_queue_full(&error), "{error}");
                     if refusals == 0 {
                         guest.tell("read"); // not before the queue was full
                     }
@@ -185,13 +190,20 @@ fn a_killed_receiver_is_gone_even_before_it_is_reaped_and_with_its_queue_full() 
             let mut sender = hosts_sender(guest);
             guest.stop();
             let error = sender.send_value(0).expect_err("room for none");
-            assert!(matches!(error, SendError::Full), "stopped, not gone: {error}");
+            assert!(is_queue_full(&error), "stopped, not gone: {error}");
 
             let pid = Pid::from_raw(guest.pid() as i32).expect("not 0");
             let watch = ipc_core::Liveness::of_process(guest.pid()).expect("there");
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
             assert!(watch.wait_gone(Deadline::Never).expect("poll"));
-            assert!(matches!(sender.send_value(0), Err(SendError::PeerGone { .. })), "a zombie");
+            // A zombie: the kernel takes the signal and drops it, until the next tick of the clock tells.
+            loop {
+                match sender.send_value(0) {
+                    Ok(()) => {}
+                    Err(SendError::PeerGone { .. }) => break,
+                    Err(error) => assert!(is_queue_full(&error), "{error}"),
+                }
+            }
 
             assert_eq!(guest.wait().signal(), Some(9));
             let error = sender.send_value(0).expect_err("reaped");
