@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 use crate::check_framing;
 use crate::check_plain;
+use crate::check_signals;
 use crate::clock::Clock;
 use crate::machine;
 use crate::matrix::{Extent, Plan};
@@ -95,6 +96,11 @@ struct Arguments {
 enum Part {
     /// Compare the textbook's ring with `rtrb` between two threads: it must be within 1.1 ×.
     CheckPlain,
+    /// Compare our ends over real-time signals with a bare loop: they must be within 1.1 ×.
+    CheckSignals,
+    /// Receive for `check-signals`.
+    #[command(hide = true)]
+    SignalsReceiver { cpu: usize },
     /// Compare messages over pipes and Unix streams with plain reads and writes: at most 1.1 ×.
     CheckFraming {
         /// Be the receiving process.
@@ -119,6 +125,8 @@ pub fn main(mechanisms: &[Mechanism]) -> ExitCode {
         None if arguments.from.is_some() => again(&arguments),
         None => bench(&arguments, mechanisms),
         Some(Part::CheckPlain) => return check_plain::run(),
+        Some(Part::CheckSignals) => return check_signals::run(),
+        Some(Part::SignalsReceiver { cpu }) => check_signals::receive(*cpu),
         Some(Part::CheckFraming { guest }) => return check_framing::run(guest.as_deref()),
         Some(Part::Session { spec }) => parse(spec).and_then(|spec| host::run(&spec, mechanisms)),
         Some(Part::Guest { spec }) => match parse(spec) {
