@@ -124,9 +124,6 @@ impl Model {
                 return Answer::Violation;
             }
             if !self.take_frame() && !self.violated {
-                if let Some(needed) = self.announced().filter(|needed| *needed > buffer_len) {
-                    return Answer::TooSmall(needed);
-                }
                 if self.ended {
                     self.stream.clear(); // a torn message was never sent
                     return Answer::Gone;
@@ -138,13 +135,6 @@ impl Model {
             Some(message) => Answer::Message(message),
             None => Answer::TooSmall(self.whole.as_ref().map_or(0, Vec::len)),
         }
-    }
-
-    /// The length of a message that has begun to come, where the receiver tells it already then: a
-    /// socket's does, since its messages are of one frame.
-    fn announced(&self) -> Option<usize> {
-        let header = self.stream.first_chunk().filter(|_| self.len_bits == 32)?;
-        Some(u32::from_le_bytes(*header) as usize)
     }
 
     /// Takes one frame out of the stream, if it is all there.

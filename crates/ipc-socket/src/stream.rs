@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use bytes::Bytes;
 use ipc_core::{
-    Armed, Deadline, Interest, LinkProperties, Received, Receiver, RecvError, SendError, Sender,
+    Armed, Deadline, Interest, LinkProperties, PeerId, Received, Receiver, RecvError, SendError, Sender,
     WaitSource,
 };
 
@@ -78,6 +79,52 @@ impl StreamSender {
     }
 }
 
+impl StreamReceiver {
+    /// Receives one message as [`Bytes`], waiting for one until `deadline`: no buffer, no
+    /// [`RecvError::BufferTooSmall`], and a long message is not copied on its way from the kernel.
+    /// `Bytes` can be cloned and sliced for nothing, and handed to other threads.
+    ///
+    /// ```
+    /// use ipc_core::{Deadline, Sender};
+    /// use ipc_socket::UnixOptions;
+    ///
+    /// let (mut one, mut other) = UnixOptions::new().pair_stream()?;
+    /// one.sender.send(b"key=value")?;
+    /// let (message, _sender) = other.receiver.recv_bytes(Deadline::Never)?;
+    /// let value = message.slice(4..); // shares the memory
+    /// assert_eq!(&value[..], b"value");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of a receive.
+    pub fn recv_bytes(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<(Bytes, Option<PeerId>), RecvError> {
+        match self.reader.recv_bytes(self.socket.as_fd(), deadline) {
+            Ok((Frame::Message(_), bytes)) => Ok((bytes, self.link.peer)),
+            Ok((frame, _)) => Err(self.no_message(frame, 0, deadline)),
+            Err(errno) => Err(self.link.recv_error("recv", errno)),
+        }
+    }
+
+    /// What it means that there is no message.
+    fn no_message(&self, frame: Frame, len: usize, deadline: Deadline) -> RecvError {
+        let link = self.link.resource.clone();
+        match frame {
+            Frame::None | Frame::Message(_) => RecvError::no_message(deadline),
+            Frame::TooSmall(needed) => RecvError::BufferTooSmall { needed, len, link },
+            Frame::End => RecvError::PeerGone { link },
+            Frame::Violation => {
+                let what = "it announced a message longer than the maximum";
+                RecvError::Violation { what, link }
+            }
+        }
+    }
+}
+
 impl Sender for StreamSender {
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         self.link.check_len(message.len())?;
@@ -110,18 +157,9 @@ impl Receiver for StreamReceiver {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        let link = || self.link.resource.clone();
         match self.reader.recv(self.socket.as_fd(), buffer, deadline) {
             Ok(Frame::Message(len)) => Ok(Received { len, sender: self.link.peer, priority: 0 }),
-            Ok(Frame::None) => Err(RecvError::no_message(deadline)),
-            Ok(Frame::TooSmall(needed)) => {
-                Err(RecvError::BufferTooSmall { needed, len: buffer.len(), link: link() })
-            }
-            Ok(Frame::End) => Err(RecvError::PeerGone { link: link() }),
-            Ok(Frame::Violation) => {
-                let what = "it announced a message longer than the maximum";
-                Err(RecvError::Violation { what, link: link() })
-            }
+            Ok(frame) => Err(self.no_message(frame, buffer.len(), deadline)),
             Err(errno) => Err(self.link.recv_error("recv", errno)),
         }
     }

@@ -181,40 +181,41 @@ fn what_was_sent_before_a_death_is_received_even_from_one_never_accepted() {
     );
 }
 
+/// Waits for a message of a guest that kills itself meanwhile.
+fn wait_for_the_dying(guest: &mut Guest, is_linked: bool) {
+    let mut me = Direct::open().expect("opens");
+    guest.tell("opened");
+    let it = peer(guest.pid());
+    let mut buffer = [0; 8];
+    if is_linked {
+        me.receive_from(&it, &mut buffer, Deadline::Never).expect("receives");
+    }
+    guest.tell("die when I am parked");
+    let error = me.receive_from(&it, &mut buffer, Deadline::Never).expect_err("killed");
+    assert!(error.is_gone(), "{error}");
+    assert!(!guest.wait().success(), "killed");
+}
+
+fn die(host: &mut Host, is_linked: bool) {
+    host.hear();
+    let mut me = Direct::open().expect("opens");
+    if is_linked {
+        me.send(&peer(host.pid()), b"linked", Deadline::Never).expect("sends");
+    }
+    host.hear();
+    wait_until_parked(host.pid());
+    let itself = rustix::process::getpid();
+    rustix::process::kill_process(itself, rustix::process::Signal::KILL).expect("we may");
+}
+
 #[test]
-fn a_waiting_receiver_hears_of_the_named_ones_death_with_and_without_a_link() {
-    between_processes!(
-        |guest| {
-            let mut me = Direct::open().expect("opens");
-            guest.tell("opened");
-            let it = peer(guest.pid());
-            let mut buffer = [0; 8];
-            if guest.hear() == "linked" {
-                me.receive_from(&it, &mut buffer, Deadline::Never).expect("receives");
-            }
-            let mut other = another(
-                "a_waiting_receiver_hears_of_the_named_ones_death_with_and_without_a_link",
-                0,
-            );
-            guest.tell("die when I am parked");
-            let error = me.receive_from(&it, &mut buffer, Deadline::Never).expect_err("killed");
-            assert!(error.is_gone(), "{error}");
-            other.kill();
-        },
-        |host| {
-            if part().is_some() {
-                return;
-            }
-            host.hear();
-            let mut me = Direct::open().expect("opens");
-            me.send(&peer(host.pid()), b"linked", Deadline::Never).expect("sends");
-            host.tell("linked");
-            host.hear();
-            wait_until_parked(host.pid());
-            let itself = rustix::process::getpid();
-            rustix::process::kill_process(itself, rustix::process::Signal::KILL).expect("we may");
-        },
-    );
+fn a_waiting_receiver_hears_of_the_death_of_one_with_a_link() {
+    between_processes!(|guest| wait_for_the_dying(guest, true), |host| die(host, true));
+}
+
+#[test]
+fn a_waiting_receiver_hears_of_the_death_of_one_without_a_link() {
+    between_processes!(|guest| wait_for_the_dying(guest, false), |host| die(host, false));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::IoSliceMut;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
+use bytes::Bytes;
 use ipc_core::{Deadline, Interest};
 use rustix::io::Errno;
 use rustix::net::RecvAncillaryBuffer;
@@ -14,6 +15,9 @@ use crate::attempt;
 
 /// The endpoint's own buffer, in bytes.
 const CHUNK_LEN: usize = 64 * 1024;
+
+/// Up to this length a message is copied rather than share the chunk: copying costs less than a new chunk.
+const SHARED_LEN_MIN: usize = 16 * 1024;
 
 const _: () = assert!(HEADER_LEN + COPIED_LEN_MAX <= CHUNK_LEN, "a copied frame must fit");
 
@@ -85,11 +89,8 @@ impl FrameReader {
         if self.ended {
             return Ok(Frame::End);
         }
-        if let Some(begun) = self.begun.take_if(|begun| begun.len <= buffer.len()) {
+        if let Some(begun) = self.begun.take() {
             return self.resume(socket, begun, buffer, deadline);
-        }
-        if let Some(begun) = &self.begun {
-            return Ok(Frame::TooSmall(begun.len));
         }
         if self.held.is_empty() && self.last_len > COPIED_LEN_MAX {
             if let Some(frame) = self.read_in_place(socket, buffer, deadline)? {
@@ -107,10 +108,16 @@ impl FrameReader {
                 self.poisoned = true;
                 return Ok(Frame::Violation);
             }
-            if len > buffer.len() {
-                return Ok(Frame::TooSmall(len));
-            }
             let body = self.held.start + HEADER_LEN..self.held.end;
+            if len > buffer.len() {
+                if body.len() >= len {
+                    return Ok(Frame::TooSmall(len));
+                }
+                // Whether it will ever be whole is not known yet, so it is not announced.
+                let bytes = self.chunk[body].to_vec();
+                self.held = 0..0;
+                return self.resume(socket, Begun { len, bytes }, buffer, deadline);
+            }
             if body.len() >= len {
                 buffer[..len].copy_from_slice(&self.chunk[body.start..body.start + len]);
                 self.held.start += HEADER_LEN + len;
@@ -129,10 +136,39 @@ impl FrameReader {
         }
     }
 
+    /// Receives one message as a slice of the memory that it was read into: what lies in the chunk is not
+    /// copied, and what does not fit there is read into memory of its own.
+    pub(crate) fn recv_bytes(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        deadline: Deadline,
+    ) -> Result<(Frame, Bytes), Errno> {
+        let frame = self.recv(socket, &mut [], deadline)?;
+        let Frame::TooSmall(len) = frame else { return Ok((frame, Bytes::new())) };
+        self.last_len = len; // where it was long, the next read takes the next header alone
+        if let Some(begun) = self.begun.take() {
+            return Ok((Frame::Message(len), begun.bytes.into()));
+        }
+        let start = self.held.start + HEADER_LEN;
+        self.held.start = start + len;
+        if len <= SHARED_LEN_MIN {
+            return Ok((Frame::Message(len), Bytes::copy_from_slice(&self.chunk[start..][..len])));
+        }
+        // The message takes the chunk with it; what else is held moves to a new one.
+        let mut next = vec![0; CHUNK_LEN.max(self.held.len())];
+        next[..self.held.len()].copy_from_slice(&self.chunk[self.held.clone()]);
+        self.held = 0..self.held.len();
+        let chunk = Bytes::from(std::mem::replace(&mut self.chunk, next));
+        Ok((Frame::Message(len), chunk.slice(start..start + len)))
+    }
+
     /// Whether a receive would have an answer without reading from the socket.
     pub(crate) fn is_ready(&self) -> bool {
         if self.poisoned || self.ended {
             return true;
+        }
+        if let Some(begun) = &self.begun {
+            return begun.bytes.len() == begun.len;
         }
         self.announced()
             .is_some_and(|len| len > self.max_len || self.held.len() - HEADER_LEN >= len)
@@ -250,7 +286,11 @@ impl FrameReader {
         loop {
             let have = begun.bytes.len();
             if have == begun.len {
-                buffer[..have].copy_from_slice(&begun.bytes);
+                let Some(front) = buffer.get_mut(..have) else {
+                    self.begun = Some(begun);
+                    return Ok(Frame::TooSmall(have));
+                };
+                front.copy_from_slice(&begun.bytes);
                 self.last_len = have;
                 return Ok(Frame::Message(have));
             }

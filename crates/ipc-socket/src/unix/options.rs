@@ -36,6 +36,7 @@ use crate::{DEFAULT_MAX_MESSAGE_LEN, buffers, connecting};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnixOptions {
     mode: u32,
+    owner: Option<(u32, u32)>,
     max_message_len: usize,
     buffer_len: Option<usize>,
     credentials: bool,
@@ -46,6 +47,7 @@ impl UnixOptions {
     pub const fn new() -> Self {
         Self {
             mode: 0o600,
+            owner: None,
             max_message_len: DEFAULT_MAX_MESSAGE_LEN,
             buffer_len: None,
             credentials: false,
@@ -56,6 +58,15 @@ impl UnixOptions {
     #[must_use]
     pub const fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// The user and group that own a path (`chown(2)`), instead of this process's. Another user takes
+    /// `CAP_CHOWN`; a group may be any that this process is in. The path is given away once it is bound: a
+    /// connection may come from whoever could connect before.
+    #[must_use]
+    pub const fn owner(mut self, uid: u32, gid: u32) -> Self {
+        self.owner = Some((uid, gid));
         self
     }
 
@@ -291,7 +302,13 @@ impl UnixOptions {
         self.apply(socket.as_fd(), &resource)?;
         self.apply_credentials(socket.as_fd(), &resource)?;
         let bound = match address.as_path() {
-            Some(path) => Some(path::bind(socket.as_fd(), path, &system, self.mode, &resource)?),
+            Some(path) => {
+                let bound = path::bind(socket.as_fd(), path, &system, self.mode, &resource)?;
+                if let Some((uid, gid)) = self.owner {
+                    bound.give_to(uid, gid, &resource)?;
+                }
+                Some(bound)
+            }
             None => {
                 rustix::net::bind(&socket, &system)
                     .map_err(|errno| OpenError::from_os("bind", &resource, errno))?;

@@ -19,7 +19,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use ipc_core::{OpenError, OpenErrorKind, Resource};
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Gid, Mode, Stat, Uid};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -110,6 +110,16 @@ fn remove(path: &Path) -> Result<(), Errno> {
 impl FileId {
     fn of(stat: &Stat) -> Self {
         Self { device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
+impl BoundPath {
+    /// Changes the owner of the file. Nothing is left of it if that fails.
+    pub(super) fn give_to(&self, uid: u32, gid: u32, resource: &Resource) -> Result<(), OpenError> {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(CWD, &self.path, Some(uid), Some(gid), flags)
+            .map_err(|errno| OpenError::from_os("chown", resource, errno))
     }
 }
 
