@@ -10,7 +10,8 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ipc_core::{
-    Armed, Deadline, Interest, OsError, Received, RecvError, Resource, WaitSource, poll,
+    Armed, Deadline, Interest, OsError, Received, RecvError, Resource, SpinBudget, WaitSource,
+    WaitStrategy, poll,
 };
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -20,6 +21,14 @@ use crate::end::{End, SHORT_LEN_MAX};
 use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header};
 use crate::rendezvous;
 use crate::unfinished::{TAG_LEN, Unfinished};
+
+/// A reader that takes many messages with one call is ahead of its writer most of the time. If it slept
+/// each time, every write would have to wake it, which costs more than the write (measured: 720 ns
+/// instead of 270). So it looks a few times before it sleeps, with pauses in which some more messages
+/// come. It learns whether that pays, see [`SpinBudget`].
+const LOOKS: u32 = 8;
+/// Pauses of the processor between two looks: some 500 ns.
+const PAUSES: u32 = 24;
 
 /// The least that the reader's buffer holds, in bytes: what a pipe of default capacity does.
 const MIN_INPUT_LEN: usize = 64 * 1024;
@@ -42,6 +51,8 @@ pub(crate) struct FrameReader {
     position: u64,
     /// Length of the last message: the best guess for the next.
     last_len: usize,
+    /// How often to look again before sleeping.
+    budget: SpinBudget,
     /// What the peer did that no sender does. Nothing is read any more.
     poisoned: Option<&'static str>,
 }
@@ -108,6 +119,7 @@ impl FrameReader {
             unfinished: Unfinished::default(),
             position: 0,
             last_len: 0,
+            budget: SpinBudget::new(WaitStrategy::Adaptive { spins: LOOKS }),
             poisoned: None,
         }
     }
@@ -141,7 +153,7 @@ impl FrameReader {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        self.descriptor.suit(deadline, self.last_len, &self.link)?;
+        self.descriptor.suit(Deadline::Now, 0, &self.link)?;
         self.gathered.move_into(buffer);
         let result = self.receive_into(buffer, deadline);
         self.gathered.move_out_of(buffer); // what is left of a message that is not whole
@@ -153,12 +165,30 @@ impl FrameReader {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
+        let mut looks = None;
         loop {
             if let Some(whole) = self.next_whole(buffer)? {
                 return self.deliver(whole, buffer);
             }
             match self.fill_into(buffer)? {
-                Fill::Bytes => {}
+                Fill::Bytes => {
+                    if looks.take().is_some() {
+                        self.budget.found();
+                    }
+                }
+                Fill::Nothing if deadline != Deadline::Now => {
+                    let left = looks.get_or_insert_with(|| self.budget.begin().unwrap_or(0));
+                    if *left > 0 {
+                        *left -= 1;
+                        (0..PAUSES).for_each(|_| std::hint::spin_loop());
+                        continue;
+                    }
+                    looks = None;
+                    self.budget.slept();
+                    if !self.wait_for_bytes(deadline)? {
+                        return Err(RecvError::no_message(deadline));
+                    }
+                }
                 Fill::Nothing | Fill::NoSenderYet => {
                     if !self.wait_for_bytes(deadline)? {
                         return Err(RecvError::no_message(deadline));
