@@ -59,7 +59,8 @@ impl Address {
     /// namespace. It is gone with its listener, however that ends.
     ///
     /// Nothing keeps another user from taking the name first, or from connecting: so each side checks by
-    /// the kernel's word that the other is of its own user, unless [`Options::peer_user`](crate::Options::peer_user) says otherwise.
+    /// the kernel's word that the other is of its own user, unless
+    /// [`Options::peer_user`](crate::Options::peer_user) says otherwise.
     pub const fn abstract_name(name: Name) -> Self {
         Self(Place::Abstract(name))
     }

@@ -70,6 +70,24 @@ fn a_sender_that_waits_learns_of_the_receivers_end() {
 }
 
 #[test]
+fn a_synchronous_send_knows_what_was_taken_before_the_end() {
+    outcomes(&["not taken", "taken"], || {
+        let (mut sending, mut receiving) = endpoints(0);
+        let receiver = thread::spawn(move || {
+            assert_eq!(receive(&mut receiving), b"sync");
+        });
+        // So impatient that it looks for the end where it would sleep otherwise.
+        let outcome = sending.send_synchronous(b"sync", Deadline::Now);
+        receiver.join().expect("no panic");
+        match outcome {
+            Ok(()) => "taken",
+            Err(SendError::NotTaken) => "not taken",
+            Err(error) => panic!("{error}"),
+        }
+    });
+}
+
+#[test]
 fn a_receive_that_times_out_loses_nothing() {
     outcomes(&[false, true], || {
         let (mut sending, mut receiving) = endpoints(0);

@@ -21,6 +21,7 @@
 //! | the same, with a skip to come and room that the receiver owes | `a_sleeping_sender_is_woken_before_a_wrap` | slept or not |
 //! | synchronous send | `a_synchronous_send_returns_after_the_message_was_taken` | slept or not |
 //! | the same, and its deadline passes | `a_synchronous_send_that_times_out_says_what_became_of_the_message` | taken or not |
+//! | the same, and the receiver goes | `a_synchronous_send_knows_what_was_taken_before_the_end` | taken or not |
 //! | receiver armed, disarmed | `an_armed_receiver_is_woken` | ready at once or woken |
 //! | sender armed, disarmed | `an_armed_sender_is_woken` | ready at once or woken |
 //! | receive times out | `a_receive_that_times_out_loses_nothing` | timed out first, or not |
