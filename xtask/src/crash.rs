@@ -11,6 +11,9 @@ use crate::residue::Residue;
 use crate::run::{cargo, run};
 use crate::workspace::{crates, file_name};
 
+/// Where a crate has its scenes.
+const SCENES: &str = "tests/crash/main.rs";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Some points of each scene, evenly spread: a minute instead of several
@@ -19,18 +22,24 @@ pub(crate) struct Args {
     /// The crate whose scenes to try; without it, each that has any
     #[arg(long, value_name = "CRATE")]
     package: Option<String>,
-    /// Also where each scene takes effect, and what was tried in each function
+    /// Also where each scene takes effect
     #[arg(long)]
     verbose: bool,
     /// The scenes' names, and no more
     #[arg(long)]
     list: bool,
+    /// How soon a survivor learns of a death, instead
+    #[arg(long, conflicts_with_all = ["quick", "verbose", "list", "filter"])]
+    latency: bool,
     /// Only scenes with this in their name (operation / state / survivor)
     filter: Option<OsString>,
 }
 
 pub(crate) fn crash(args: &Args) -> Result<()> {
-    let mut packages = packages()?;
+    if args.latency {
+        return latency(args.package.as_deref());
+    }
+    let mut packages = packages(SCENES)?;
     if let Some(package) = &args.package {
         let all = packages.join(", ");
         packages.retain(|it| it == package);
@@ -51,7 +60,7 @@ pub(crate) fn crash(args: &Args) -> Result<()> {
 
 /// The crash tests as a step of the tests; `announce` gives them the run's environment.
 pub(crate) fn quick(announce: impl Fn(&mut Command)) -> Result<()> {
-    for package in packages()? {
+    for package in packages(SCENES)? {
         let mut command = command(&package);
         announce(&mut command);
         run(command.arg("--quick"))?;
@@ -59,24 +68,30 @@ pub(crate) fn quick(announce: impl Fn(&mut Command)) -> Result<()> {
     Ok(())
 }
 
-/// Finds the crates with scenes by looking. The kit's own test tries the kit, not a crate.
-fn packages() -> Result<Vec<String>> {
+/// The tests named `death`, which print what they measure. One at a time: they use both cores.
+fn latency(only: Option<&str>) -> Result<()> {
+    let packages = packages("tests/death.rs")?;
+    for package in packages.iter().filter(|it| only.is_none_or(|only| only == *it)) {
+        run(test(package, "death").args(["--nocapture", "--test-threads=1"]))?;
+    }
+    Ok(())
+}
+
+/// Finds the crates with this test by looking. The kit's own test tries the kit, not a crate.
+fn packages(test: &str) -> Result<Vec<String>> {
     let crates = crates()?;
-    let with_scenes = crates.iter().filter(|folder| folder.join("tests/crash/main.rs").is_file());
-    Ok(with_scenes.map(|folder| file_name(folder)).collect())
+    let with_it = crates.iter().filter(|folder| folder.join(test).is_file());
+    Ok(with_it.map(|folder| file_name(folder)).collect())
+}
+
+fn command(package: &str) -> Command {
+    test(package, "crash")
 }
 
 /// The instructions that ship: those of the release profile.
-fn command(package: &str) -> Command {
-    cargo([
-        "test",
-        "--quiet",
-        "--release",
-        "--package",
-        package,
-        "--all-features",
-        "--test",
-        "crash",
-        "--",
-    ])
+fn test(package: &str, name: &str) -> Command {
+    let features = ["--all-features", "--test", name, "--"];
+    let mut command = cargo(["test", "--quiet", "--release", "--package", package]);
+    command.args(features);
+    command
 }

@@ -23,9 +23,10 @@ pub(crate) fn scenes() -> Vec<Scene> {
 struct Place(PathBuf);
 
 impl Place {
-    /// Its number is the victim's process id. The survivor makes and removes it.
+    /// Its number is the victim's process id, always as long: the way through the code that looks for a
+    /// path's end depends on its length. The survivor makes and removes it.
     fn of(victim: u32) -> Self {
-        Self(std::env::temp_dir().join(format!("ipc-crash-{victim}")))
+        Self(std::env::temp_dir().join(format!("ipc-crash-{victim:010}")))
     }
 
     fn socket(&self) -> PathBuf {

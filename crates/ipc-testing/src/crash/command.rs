@@ -15,7 +15,7 @@ Usage: [OPTIONS] [FILTER]
   FILTER      only scenes with this in their name (operation / state / survivor)
   --quick     some points of each scene, evenly spread
   --list      the scenes' names, and no more
-  --verbose   also where each scene takes effect, and what was tried in each function";
+  --verbose   also where each scene takes effect";
 
 /// Points of a scene that `--quick` tries.
 const QUICK_POINTS: usize = 12;
@@ -84,10 +84,6 @@ fn print(report: &Report, verbose: bool) {
         let effect = scene.takes_effect_at.as_deref().unwrap_or("no single place");
         let repeats = if scene.repeats_itself { "" } else { "; recordings differ" };
         println!("{name}: {} points; takes effect: {effect}{repeats}", scene.points);
-    }
-    for function in report.functions.iter().filter(|_| verbose) {
-        let (kills, stops) = (function.kills_survived, function.stops_survived);
-        println!("{}: {kills} kills, {stops} stops survived", function.name);
     }
     for failure in report.failures().take(MAX_SHOWN) {
         println!("FAILED {failure}");

@@ -1,6 +1,6 @@
 //! Tries every point of every scene, several at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -161,7 +161,7 @@ fn sum_up(
         .map(|(&scene, recorded)| SceneReport::begin(&scenes[scene], recorded))
         .collect();
     let places = Places::look_up(&executable(recordings), own_offsets(trials, recordings));
-    let mut functions: BTreeMap<String, FunctionReport> = BTreeMap::new();
+    let mut functions: BTreeMap<String, (FunctionReport, BTreeSet<&str>)> = BTreeMap::new();
     // In the order of points, of scenes that repeat themselves: what each kill left.
     let mut effects: BTreeMap<usize, Vec<(usize, u64)>> = BTreeMap::new();
     for (trial, tried) in trials.iter().zip(tried) {
@@ -173,7 +173,9 @@ fn sum_up(
             let address = &recorded.recording.points[trial.point].address;
             let name = if address.file == 0 { places.function(address.offset) } else { None };
             let name = name.unwrap_or_else(|| "other packages and the C library".into());
-            functions.entry(name).or_default().count(trial.blow);
+            let (function, states) = functions.entry(name).or_default();
+            function.count(trial.blow);
+            states.insert(&scenes[trial.scene].state);
         }
         match tried.result {
             Ok(Some(outcome)) if trial.blow == Blow::Kill => {
@@ -187,6 +189,7 @@ fn sum_up(
             Ok(Some(_)) => report.stops_survived += 1,
             Ok(None) => report.missed += 1,
             Err(what) => {
+                report.trials_failed += 1;
                 report.failures.push(Failure {
                     scene: scenes[trial.scene].name(),
                     blow: Some(trial.blow),
@@ -202,7 +205,11 @@ fn sum_up(
         let recorded = &recordings[recording].recording;
         reports[recording].judge_effects(scene, &effects, recorded, &places);
     }
-    let named = |(name, report)| FunctionReport { name, ..report };
+    let named = |(name, (report, states)): (_, (_, BTreeSet<_>))| FunctionReport {
+        name,
+        states: states.len(),
+        ..report
+    };
     let functions = functions.into_iter().map(named).collect();
     Report { scenes: reports, functions, elapsed: Duration::ZERO }
 }

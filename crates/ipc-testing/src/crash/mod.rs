@@ -92,9 +92,10 @@
 //!
 //! # Running
 //!
-//! [`Suite::run`] understands `--quick` (some points of each scene, evenly spread), `--list`, and
-//! `--verbose` (also what was tried in each function), and FILTER (part of a scene's name). Build with `--release`: those are the instructions that ship. A
-//! build without optimisation tries two points of some scenes, to see that they work.
+//! [`Suite::run`] understands `--quick` (some points of each scene, evenly spread), `--list`, `--verbose`
+//! (also where each scene takes effect), and FILTER (part of a scene's name). It prints what was tried and
+//! survived by operation and state, and by function. Build with `--release`: those are the instructions
+//! that ship. A build without optimisation tries two points of some scenes, to see that they work.
 
 mod command;
 #[cfg(target_arch = "x86_64")]

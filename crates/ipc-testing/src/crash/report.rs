@@ -33,6 +33,8 @@ pub struct FunctionReport {
     pub kills_survived: usize,
     /// Points at which the victim was stopped, and both passed.
     pub stops_survived: usize,
+    /// In how many states an operation was begun that came here.
+    pub states: usize,
 }
 
 /// The report on one scene.
@@ -54,6 +56,8 @@ pub struct SceneReport {
     pub stops_survived: usize,
     /// Trials in which no victim came by the point, of operations that do not repeat themselves.
     pub missed: usize,
+    /// Trials that did not pass.
+    pub trials_failed: usize,
     /// Trials in which the survivor was late, and in time when tried again.
     pub late_once: usize,
     /// The longest that a survivor took from the kill to its last check, at the attempt that counts.
@@ -87,6 +91,19 @@ impl Report {
         self.scenes.iter().flat_map(|scene| &scene.failures)
     }
 
+    fn write_functions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.functions.is_empty() {
+            return Ok(());
+        }
+        let names = self.functions.iter().map(|it| it.name.chars().count());
+        let width = names.max().unwrap_or(0);
+        writeln!(f, "\n{:width$}  states   kills   stops", "function")?;
+        for FunctionReport { name, kills_survived, stops_survived, states } in &self.functions {
+            writeln!(f, "{name:width$}  {states:6}  {kills_survived:6}  {stops_survived:6}")?;
+        }
+        writeln!(f)
+    }
+
     /// Points at which a victim was killed, and stopped, and nothing was wrong.
     pub fn survived(&self) -> (usize, usize) {
         self.scenes.iter().fold((0, 0), |(kills, stops), scene| {
@@ -110,7 +127,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A table: a line for each operation and state, over all kinds of survivors.
+/// Two tables: a line for each operation and state, over all kinds of survivors; and one for each
+/// function of the program's own code.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines: Vec<Line> = Vec::new();
@@ -130,7 +148,7 @@ impl fmt::Display for Report {
         let second = width(|line| line.state.chars().count(), "state");
         writeln!(
             f,
-            "{:first$}  {:second$}  survivors  points   kills   stops  missed  slowest/ms  seconds",
+            "{:first$}  {:second$}  survivors  points   tried   kills   stops  missed  slowest/ms  seconds",
             "operation", "state"
         )?;
         let mut total = Line::default();
@@ -140,6 +158,7 @@ impl fmt::Display for Report {
         }
         total.operation = "total".into();
         total.write(f, first, second)?;
+        self.write_functions(f)?;
         write!(
             f,
             "{} kills and {} stops survived in {:.1} s (seconds in the table are of all processes); \
@@ -162,6 +181,7 @@ struct Line {
     kills: usize,
     stops: usize,
     missed: usize,
+    failed: usize,
     late_once: usize,
     slowest: Duration,
     busy: Duration,
@@ -181,6 +201,7 @@ impl Line {
         self.kills += scene.kills_survived;
         self.stops += scene.stops_survived;
         self.missed += scene.missed;
+        self.failed += scene.trials_failed;
         self.late_once += scene.late_once;
         self.slowest = self.slowest.max(scene.slowest);
         self.busy += scene.busy;
@@ -192,6 +213,7 @@ impl Line {
         self.kills += line.kills;
         self.stops += line.stops;
         self.missed += line.missed;
+        self.failed += line.failed;
         self.late_once += line.late_once;
         self.slowest = self.slowest.max(line.slowest);
         self.busy += line.busy;
@@ -200,11 +222,12 @@ impl Line {
     fn write(&self, f: &mut fmt::Formatter<'_>, first: usize, second: usize) -> fmt::Result {
         writeln!(
             f,
-            "{:first$}  {:second$}  {:9}  {:6}  {:6}  {:6}  {:6}  {:10.2}  {:7.1}",
+            "{:first$}  {:second$}  {:9}  {:6}  {:6}  {:6}  {:6}  {:6}  {:10.2}  {:7.1}",
             self.operation,
             self.state,
             self.survivors,
             self.points,
+            self.kills + self.stops + self.missed + self.failed,
             self.kills,
             self.stops,
             self.missed,
@@ -231,6 +254,9 @@ mod tests {
         let report = Report { scenes: vec![scene("idle"), scene("parked")], ..Report::default() };
         let text = report.to_string();
         assert_eq!(text.lines().count(), 4, "{text}");
-        assert!(text.contains("send       empty          2      20      18       0"), "{text}");
+        assert!(
+            text.contains("send       empty          2      20      18      18       0"),
+            "{text}"
+        );
     }
 }
