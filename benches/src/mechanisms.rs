@@ -6,11 +6,15 @@ use std::io;
 use anyhow::Context;
 use ipc_core::{LinkProperties, OpenError, WaitStrategy};
 use ipc_ring::Link;
+use ipc_ring::testing::Ring;
 
 use crate::limits::plain_ring::PlainRing;
-use crate::session::Wait;
+use crate::measure::batch::Batching;
+use crate::measure::in_place::InPlace;
+use crate::measure::style::{Timed, Waiting};
 use crate::session::guest::GuestSession;
 use crate::session::host::HostSession;
+use crate::session::{Cores, Manner, Wait};
 use crate::threads::BetweenThreads;
 
 /// What a transport is made for.
@@ -59,6 +63,8 @@ pub struct Mechanism {
     pub threads: bool,
     /// The ways of waiting that it has.
     pub waits: &'static [Wait],
+    /// What is measured beside messages one by one, how they wait then, and where.
+    pub extras: &'static [(Manner, Wait, &'static [Cores])],
     /// What its links are like, asked of a live one.
     pub properties: fn() -> Result<LinkProperties, OpenError>,
     /// Called in each process before anything else.
@@ -102,6 +108,7 @@ macro_rules! kernel_mechanism {
             limit: false,
             threads: false,
             waits: &[$crate::session::Wait::Spin, $crate::session::Wait::Block],
+            extras: &[],
             properties: || {
                 let setting = $crate::mechanisms::Setting::for_properties();
                 $crate::properties::of_link(&$crate::properties::make(setting, $transport))
@@ -133,6 +140,7 @@ macro_rules! memory_mechanism {
             limit: false,
             threads: false,
             waits: &$waits,
+            extras: &[],
             properties: || {
                 let setting = $crate::mechanisms::Setting::for_properties();
                 $crate::properties::of_link(&$crate::properties::make(setting, $transport))
@@ -144,20 +152,59 @@ macro_rules! memory_mechanism {
     };
 }
 
+fn plain_ring(setting: &Setting) -> PlainRing {
+    PlainRing { capacity_bytes: setting.capacity_bytes() }
+}
+
+/// The textbook's ring, in place too.
+const PLAIN: Mechanism = Mechanism {
+    limit: true,
+    extras: &[(Manner::InPlace, Wait::Spin, &[Cores::Two])],
+    host: |session| match session.manner() {
+        Manner::InPlace => session.measure::<_, InPlace>(plain_ring),
+        _ => session.measure::<_, Waiting>(plain_ring),
+    },
+    guest: |session| match session.manner() {
+        Manner::InPlace => session.serve::<_, InPlace>(plain_ring),
+        _ => session.serve::<_, Waiting>(plain_ring),
+    },
+    ..memory_mechanism!(PLAIN_RING, [Wait::Spin], plain_ring)
+};
+
+fn ring(setting: &Setting) -> Ring {
+    Ring { strategy: setting.strategy(), capacity_bytes: setting.capacity_bytes() }
+}
+
+/// Our ring, in every manner.
+const RING: Mechanism = Mechanism {
+    extras: &[
+        (Manner::InPlace, Wait::Spin, &[Cores::Two]),
+        (Manner::Batch, Wait::Spin, &[Cores::Two]),
+        (Manner::Batch, Wait::Adaptive, &[Cores::Two]),
+        (Manner::Timed, Wait::Park, &[Cores::TwoAwake, Cores::One]),
+        (Manner::Link, Wait::Adaptive, &[Cores::Two]),
+    ],
+    host: |session| match session.manner() {
+        Manner::Single => session.measure::<_, Waiting>(ring),
+        Manner::Timed => session.measure::<_, Timed>(ring),
+        Manner::InPlace => session.measure::<_, InPlace>(ring),
+        Manner::Batch => session.measure::<_, Batching>(ring),
+        Manner::Link => session.measure_links(),
+    },
+    guest: |session| match session.manner() {
+        Manner::Single => session.serve::<_, Waiting>(ring),
+        Manner::Timed => session.serve::<_, Timed>(ring),
+        Manner::InPlace => session.serve::<_, InPlace>(ring),
+        Manner::Batch => session.serve::<_, Batching>(ring),
+        Manner::Link => session.serve_links(),
+    },
+    ..memory_mechanism!("ring", [Wait::Spin, Wait::Adaptive, Wait::Park], ring)
+};
+
 /// All of this project, and the plain ring.
 pub const MECHANISMS: &[Mechanism] = &[
-    Mechanism {
-        limit: true,
-        ..memory_mechanism!(PLAIN_RING, [Wait::Spin], |setting| PlainRing {
-            capacity_bytes: setting.capacity_bytes()
-        })
-    },
-    memory_mechanism!("ring", [Wait::Spin, Wait::Adaptive, Wait::Park], |setting| {
-        ipc_ring::testing::Ring {
-            strategy: setting.strategy(),
-            capacity_bytes: setting.capacity_bytes(),
-        }
-    }),
+    PLAIN,
+    RING,
     Mechanism {
         threads: true,
         ..memory_mechanism!("ring-threads", [Wait::Spin, Wait::Adaptive], |setting| {

@@ -18,7 +18,7 @@ use rustix::process::Signal;
 
 use crate::matrix::{Cell, Plan};
 use crate::progress::Progress;
-use crate::session::{Cores, Finding, LimitSample, Sample, SessionSpec};
+use crate::session::{Cores, Finding, LimitSample, LinkSample, Sample, SessionSpec};
 
 /// Everything that the sessions of a run found.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Findings {
     pub samples: BTreeMap<(Cell, usize), Vec<Sample>>,
     /// By where, one sample for each pass.
     pub limits: BTreeMap<Cores, Vec<LimitSample>>,
+    /// By mechanism and whether the memory was reserved, one sample for each pass.
+    pub links: BTreeMap<(&'static str, bool), Vec<LinkSample>>,
     /// Sizes that mechanisms do not carry, and why.
     pub unfit: BTreeMap<(&'static str, usize), String>,
     /// What failed, and how.
@@ -56,13 +58,14 @@ impl Runner {
         // What a killed session leaves behind in the temporary directory goes with this one.
         let temporary = tempfile::Builder::new().prefix("ipc-bench.").tempdir()?;
         let mut findings = Findings::default();
-        let progress = Progress::new(plan.cells.len() * plan.passes as usize);
+        let sessions = (1..=plan.passes).map(|pass| plan.cells_of_pass(pass).len()).sum();
+        let progress = Progress::new(sessions);
         let mut order = Shuffle::new();
-        let mut cells = plan.cells.clone();
         let until = plan.time_limit.map(|limit| Instant::now() + limit);
         let course = Course { plan, temporary: temporary.path(), until };
         'passes: for pass in 1..=plan.passes {
             progress.pass(pass, plan.passes);
+            let mut cells = plan.cells_of_pass(pass);
             order.shuffle(&mut cells);
             for cell in &cells {
                 if course.time_is_up() {
@@ -95,6 +98,7 @@ impl Runner {
             sizes_bytes.retain(|&size| {
                 !findings.unfit.contains_key(&(name, size))
                     && !findings.failures.contains_key(&(cell, Some(size)))
+                    && cell.manner.suits(size)
             });
         } else {
             // Without limits there are no multiples: they get another chance.
@@ -103,11 +107,13 @@ impl Runner {
         while cell.subject.is_none() || !sizes_bytes.is_empty() {
             let spec = SessionSpec {
                 subject: cell.subject.map(|(name, wait)| (name.to_owned(), wait)),
+                manner: cell.manner,
                 cores: cell.cores,
                 cpus: if cell.cores == Cores::One { [self.cpus[0]; 2] } else { self.cpus },
                 sizes_bytes: sizes_bytes.clone(),
                 rtt_ms: plan.rtt_ms,
                 oneway_ms: plan.oneway_ms,
+                paced: plan.paced_in(cell),
                 patience_s: plan.patience_s,
                 ns_per_tick: self.ns_per_tick,
             };
@@ -158,6 +164,11 @@ impl Findings {
             }
             Finding::Limits(sample) => {
                 self.limits.entry(cell.cores).or_default().push(sample);
+                None
+            }
+            Finding::Link(sample) => {
+                let (name, _) = cell.subject?;
+                self.links.entry((name, sample.reserved)).or_default().push(sample);
                 None
             }
             Finding::Warning(text) => {

@@ -100,6 +100,8 @@ pub struct Words {
     arrivals: [CachePadded<AtomicU32>; 2],
     /// The receiver of a stream has had enough of it.
     pub stream_done: CachePadded<AtomicU32>,
+    /// When a paced stream begins: `CLOCK_MONOTONIC`, in nanoseconds.
+    pub paced_start_ns: CachePadded<AtomicU64>,
 }
 
 /// Which of the two processes.

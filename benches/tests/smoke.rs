@@ -52,37 +52,96 @@ fn a_quick_run_of_the_pipe_leaves_a_record_of_finite_figures() {
     assert!(record["limits"]["futex_rtt_ns"]["one_core"].as_f64().is_some_and(|ns| ns > 0.0));
 }
 
-/// One session, as the program starts them by the dozen, of two spinning processes.
-fn spinning_session(mechanism: &str, size_bytes: usize) -> Value {
+/// What one session found, as the program starts them by the dozen.
+fn session(subject: [&str; 2], manner: &str, size_bytes: usize) -> Vec<Value> {
     let spec = serde_json::json!({
-        "subject": [mechanism, "spin"],
+        "subject": subject,
+        "manner": manner,
         "cores": "two",
         "cpus": [0, 1],
         "sizes_bytes": [size_bytes],
         "rtt_ms": 1,
         "oneway_ms": 1,
+        "paced": { "sizes_bytes": [64], "rates_per_s": [2000], "duration_ms": 5 },
         "patience_s": 300,
         "ns_per_tick": null,
     });
     let output = ipc_bench(&["session", &spec.to_string()]);
     let found = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{found}\n{}", String::from_utf8_lossy(&output.stderr));
-    let findings = found.lines().map(|line| serde_json::from_str(line).expect("JSON"));
-    findings
-        .map(|mut finding: Value| finding["measured"].take())
-        .find(Value::is_object)
-        .expect(&found)
+    found.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// The sample of one size.
+fn sample(subject: [&str; 2], manner: &str, size_bytes: usize) -> Value {
+    let found = session(subject, manner, size_bytes).into_iter();
+    let sample = found.map(|mut finding| finding["measured"].take()).find(Value::is_object);
+    let sample = sample.expect("it was measured");
+    assert_eq!((&sample["size_bytes"], &sample["lost_share"]), (&size_bytes.into(), &0.0.into()));
+    sample
+}
+
+fn assert_positive(sample: &Value, figures: &[&str]) {
+    for figure in figures {
+        assert!(sample[figure].as_f64().is_some_and(|ns| ns > 0.0), "{figure} in {sample}");
+    }
 }
 
 #[test]
 fn spinning_sessions_measure_the_ring_and_its_limit() {
     for mechanism in ["plain-ring", "ring", "ring-threads", "pipe"] {
-        let sample = spinning_session(mechanism, 1000);
-        assert_eq!(sample["size_bytes"], 1000);
-        for figure in ["rtt_mean_ns", "rtt_typical_ns", "oneway_ns", "setup_us"] {
-            assert!(sample[figure].as_f64().is_some_and(|ns| ns > 0.0), "{figure} in {sample}");
+        let sample = sample([mechanism, "spin"], "single", 1000);
+        assert_positive(&sample, &["rtt_mean_ns", "rtt_typical_ns", "oneway_ns", "setup_us"]);
+    }
+}
+
+#[test]
+fn the_ring_is_measured_in_place_in_batches_and_with_deadlines() {
+    for (subject, manner) in [
+        (["ring", "spin"], "in-place"),
+        (["plain-ring", "spin"], "in-place"),
+        (["ring", "park"], "timed"),
+    ] {
+        let sample = sample(subject, manner, 1000);
+        assert_positive(&sample, &["rtt_mean_ns", "rtt_typical_ns", "oneway_ns"]);
+    }
+    let batches = sample(["ring", "adaptive"], "batch", 1000);
+    assert_positive(&batches, &["oneway_ns"]);
+    assert!(batches["rtt_mean_ns"].is_null(), "a batch has no round trip");
+}
+
+#[test]
+fn a_paced_stream_times_every_message() {
+    let sample = sample(["pipe", "block"], "single", 64);
+    let [paced] = &sample["paced"].as_array().expect("a list")[..] else { panic!("{sample}") };
+    assert_eq!(paced["rate_per_s"], 2000);
+    let counts = paced["delay_counts"].as_array().expect("a list").iter();
+    assert_eq!(counts.map(|count| count[1].as_u64().expect("a count")).sum::<u64>(), 10);
+}
+
+#[test]
+fn links_cost_descriptors_and_memory_and_a_waiting_side_no_time() {
+    let found = session(["ring", "adaptive"], "link", 8);
+    let links: Vec<&Value> = found.iter().map(|f| &f["link"]).filter(|l| l.is_object()).collect();
+    let [lazy, reserved] = links[..] else { panic!("two kinds of memory: {found:?}") };
+    assert_eq!((&lazy["reserved"], &reserved["reserved"]), (&false.into(), &true.into()));
+    for link in [lazy, reserved] {
+        assert!(link["setups_us"].as_array().is_some_and(|all| all.len() >= 200), "{link}");
+        assert!(
+            link["fds_per_end"].as_f64().is_some_and(|fds| (1.0..=6.0).contains(&fds)),
+            "{link}"
+        );
+        let kb = |when: &str| link[when]["resident_kb"].as_f64().expect("a number");
+        assert!(kb("used") > kb("new") + 1500.0, "two rings of 1 MiB were filled: {link}");
+        // A side that looked all the time would use some 1e9, or a share of it on a busy machine.
+        if let Some(ns) = link["parked_cpu_ns_per_s"].as_f64() {
+            assert!(ns < 1e8, "a waiting side sleeps: {link}");
         }
-        assert_eq!(sample["lost_share"], 0.0);
+    }
+    // Only a privileged process sees what is taken and not touched.
+    if let Some(files_kb) = reserved["new"]["files_kb"].as_f64() {
+        assert!(files_kb >= 2048.0, "{reserved}");
+        assert!(lazy["new"]["files_kb"].as_f64().is_some_and(|kb| kb < 100.0), "{lazy}");
     }
 }
 

@@ -5,4 +5,5 @@ pub mod alone;
 pub mod eventfd;
 pub mod futex;
 pub mod line;
+mod plain_in_place;
 pub mod plain_ring;

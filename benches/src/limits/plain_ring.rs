@@ -114,14 +114,35 @@ impl PlainSender {
     /// half the ring.
     #[inline]
     pub fn push(&mut self, message: &[u8]) -> bool {
-        let len = record_len(message.len());
+        let Some(target) = self.claim(message.len()) else { return false };
+        // SAFETY: the record fits before the end of the buffer, and the consumer does not read it
+        // before `tail` says so; the message is not in the ring.
+        unsafe { target.as_ptr().copy_from_nonoverlapping(message.as_ptr(), message.len()) };
+        self.publish(message.len());
+        true
+    }
+
+    /// Refuses what is longer than half the ring.
+    #[inline]
+    pub(super) fn check_len(&self, len: usize) -> Result<(), SendError> {
+        let max = self.ring.capacity as usize / 2 - WORD as usize;
+        if len > max {
+            return Err(SendError::TooLong { len, max, link: Resource::unnamed(MECHANISM) });
+        }
+        Ok(())
+    }
+
+    /// Where the next message may be written, of up to `len` bytes; `None` if there is no room.
+    #[inline(always)] // both halves of `push`
+    pub(super) fn claim(&mut self, len: usize) -> Option<NonNull<u8>> {
+        let len = record_len(len);
         let to_end = self.ring.room_to_end(self.tail);
         let needed = if len <= to_end { len } else { to_end + len };
         if self.tail + needed - self.cached_head > self.ring.capacity {
-            // Pairs with the Release in `pop`: what is overwritten below has been read.
+            // Pairs with the Release in `release`: what is overwritten below has been read.
             self.cached_head = self.ring.indices().head.load(Ordering::Acquire);
             if self.tail + needed - self.cached_head > self.ring.capacity {
-                return false;
+                return None;
             }
         }
         if len > to_end {
@@ -129,16 +150,17 @@ impl PlainSender {
             unsafe { self.ring.word_at(self.tail).write(WRAP) };
             self.tail += to_end;
         }
-        // SAFETY: as above.
-        unsafe { self.ring.word_at(self.tail).write(message.len() as u64) };
-        let target = self.ring.at(self.tail + WORD);
-        // SAFETY: the record fits before the end of the buffer, and the consumer does not read it
-        // before `tail` says so; the message is not in the ring.
-        unsafe { target.as_ptr().copy_from_nonoverlapping(message.as_ptr(), message.len()) };
-        self.tail += len;
-        // Pairs with the Acquire in `pop`: who sees the tail sees the record.
+        Some(self.ring.at(self.tail + WORD))
+    }
+
+    /// Makes what was written into the claim visible, of `len` bytes.
+    #[inline(always)]
+    pub(super) fn publish(&mut self, len: usize) {
+        // SAFETY: the claim begins with this word.
+        unsafe { self.ring.word_at(self.tail).write(len as u64) };
+        self.tail += record_len(len);
+        // Pairs with the Acquire in `peek`: who sees the tail sees the record.
         self.ring.indices().tail.store(self.tail, Ordering::Release);
-        true
     }
 }
 
@@ -150,8 +172,20 @@ impl PlainReceiver {
     /// If the buffer is too small: the one check, so that this function is safe.
     #[inline]
     pub fn pop(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let (source, len) = self.peek()?;
+        let target = buffer[..len].as_mut_ptr();
+        // SAFETY: the record is whole in the buffer, the producer leaves it alone until `head` is
+        // past it, and the target is long enough by the slicing above.
+        unsafe { target.copy_from_nonoverlapping(source.as_ptr(), len) };
+        self.release(len);
+        Some(len)
+    }
+
+    /// Where the next message is, and its length; `None` if there is none.
+    #[inline(always)] // both halves of `pop`
+    pub(super) fn peek(&mut self) -> Option<(NonNull<u8>, usize)> {
         if self.head == self.cached_tail {
-            // Pairs with the Release in `push`.
+            // Pairs with the Release in `publish`.
             self.cached_tail = self.ring.indices().tail.load(Ordering::Acquire);
             if self.head == self.cached_tail {
                 return None;
@@ -164,26 +198,22 @@ impl PlainReceiver {
             // SAFETY: the producer published the mark together with the record after it.
             word = unsafe { self.ring.word_at(self.head).read() };
         }
-        let len = word as usize;
-        let target = buffer[..len].as_mut_ptr();
-        let source = self.ring.at(self.head + WORD);
-        // SAFETY: the record is whole in the buffer, the producer leaves it alone until `head` is
-        // past it, and the target is long enough by the slicing above.
-        unsafe { target.copy_from_nonoverlapping(source.as_ptr(), len) };
+        Some((self.ring.at(self.head + WORD), word as usize))
+    }
+
+    /// Gives back the room of the message that [`peek`](Self::peek) found, of `len` bytes.
+    #[inline(always)]
+    pub(super) fn release(&mut self, len: usize) {
         self.head += record_len(len);
-        // Pairs with the Acquire in `push`: who sees the head may overwrite what was read.
+        // Pairs with the Acquire in `claim`: who sees the head may overwrite what was read.
         self.ring.indices().head.store(self.head, Ordering::Release);
-        Some(len)
     }
 }
 
 impl Sender for PlainSender {
     #[inline]
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
-        let (len, max) = (message.len(), self.ring.capacity as usize / 2 - WORD as usize);
-        if len > max {
-            return Err(SendError::TooLong { len, max, link: Resource::unnamed(MECHANISM) });
-        }
+        self.check_len(message.len())?;
         while !self.push(message) {
             // The clock is not read while there is no end to the patience.
             if deadline != Deadline::Never && deadline.has_passed() {

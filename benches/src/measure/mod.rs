@@ -1,7 +1,10 @@
-//! The loops that are timed, the same for every mechanism and for the plain ring: [`rtt`] and
-//! [`oneway`], over the numbered content of [`pattern`] in one [`style`] of waiting.
+//! The loops that are timed, the same for every mechanism and for the plain ring: [`rtt`], [`oneway`]
+//! and [`paced`], over the numbered content of [`pattern`] in one [`style`] of calling.
 
+pub mod batch;
+pub mod in_place;
 pub mod oneway;
+pub mod paced;
 pub mod pattern;
 pub mod rtt;
 pub mod style;

@@ -11,11 +11,10 @@
 use std::sync::atomic::Ordering;
 
 use anyhow::bail;
-use ipc_core::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 
 use super::pattern;
-use super::style::Style;
+use super::style::{RecvStyle, SendStyle};
 use crate::clock::{CpuClock, monotonic_ns};
 use crate::shared::Board;
 
@@ -60,10 +59,10 @@ impl Stream {
     /// # Errors
     ///
     /// The endpoint's.
-    pub fn send(
+    pub fn send<W: SendStyle<S>, S>(
         self,
-        style: impl Style,
-        sender: &mut impl Sender,
+        style: W,
+        sender: &mut S,
         message: &mut [u8],
         board: &Board,
     ) -> anyhow::Result<Sent> {
@@ -72,13 +71,10 @@ impl Stream {
         board.rendezvous();
         let (began_ns, cpu_before) = (monotonic_ns(), self.cpu_clock.now_ns());
         let end = self.first + self.count;
-        for number in self.first..end {
-            pattern::fill(message, number);
-            style.send(sender, message)?;
-        }
+        style.send_all(sender, message, self.first..end)?;
         let cpu_ns = self.cpu_clock.now_ns() - cpu_before;
         if self.lossy {
-            pattern::fill(message, end);
+            W::fill(message, end);
             // Relaxed: the word says all there is to say.
             while done.load(Ordering::Relaxed) == streams_before {
                 style.send(sender, message)?;
@@ -93,10 +89,10 @@ impl Stream {
     /// # Errors
     ///
     /// The endpoint's, or that a message came corrupted, twice or out of order.
-    pub fn receive(
+    pub fn receive<W: RecvStyle<R>, R>(
         self,
-        style: impl Style,
-        receiver: &mut impl Receiver,
+        style: W,
+        receiver: &mut R,
         buffer: &mut [u8],
         board: &Board,
     ) -> anyhow::Result<Arrived> {
@@ -106,11 +102,8 @@ impl Stream {
         let count = if self.lossy {
             self.receive_some(style, receiver, buffer, &mut empty_polls)?
         } else {
-            let len = buffer.len();
-            for number in self.first..self.first + self.count {
-                let received = style.recv(receiver, buffer, &mut empty_polls)?;
-                pattern::check(&buffer[..received], number, len)?;
-            }
+            let numbers = self.first..self.first + self.count;
+            style.recv_all(receiver, buffer, numbers, &mut empty_polls)?;
             self.count
         };
         let ended_ns = monotonic_ns();
@@ -119,10 +112,10 @@ impl Stream {
         Ok(Arrived { ended_ns, count, empty_polls, cpu_ns })
     }
 
-    fn receive_some(
+    fn receive_some<W: RecvStyle<R>, R>(
         self,
-        style: impl Style,
-        receiver: &mut impl Receiver,
+        style: W,
+        receiver: &mut R,
         buffer: &mut [u8],
         empty_polls: &mut u64,
     ) -> anyhow::Result<u64> {
@@ -132,7 +125,7 @@ impl Stream {
         loop {
             let received = style.recv(receiver, buffer, empty_polls)?;
             let number = pattern::number_of(&buffer[..received.max(pattern::MIN_LEN)]);
-            pattern::check(&buffer[..received], number, len)?;
+            W::check(&buffer[..received], number, len)?;
             match number {
                 _ if number == end => return Ok(count),
                 // End marks of an earlier stream.
@@ -154,6 +147,7 @@ mod tests {
     use super::*;
     use crate::limits::plain_ring::PlainRing;
     use crate::measure::style::Waiting;
+    use ipc_core::Sender;
 
     /// Receives a stream of which a thread sends the messages of these numbers.
     fn receive_numbers(stream: Stream, numbers: Vec<u64>) -> anyhow::Result<Arrived> {

@@ -7,10 +7,8 @@
 //! messages travel. (On one core nothing happens "while": there the guest's share is part of the
 //! round, for every mechanism and limit alike.)
 
-use ipc_core::{Receiver, Sender};
-
 use super::pattern;
-use super::style::Style;
+use super::style::{RecvStyle, SendStyle};
 use crate::clock::Clock;
 
 /// A message each way.
@@ -40,25 +38,28 @@ impl Messages {
 /// # Errors
 ///
 /// The endpoint's, or that a message came corrupted.
-pub fn ping(
-    style: impl Style,
-    sender: &mut impl Sender,
-    receiver: &mut impl Receiver,
+pub fn ping<W, S, R>(
+    style: W,
+    sender: &mut S,
+    receiver: &mut R,
     messages: &mut Messages,
     first: u64,
     clock: &Clock,
     ticks: &mut [u64],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<()>
+where
+    W: SendStyle<S> + RecvStyle<R>,
+{
     let Messages { outgoing, incoming } = messages;
     let len = outgoing.len();
-    pattern::fill(outgoing, first);
+    W::fill(outgoing, first);
     for (number, ticks) in (first..).zip(ticks) {
         let began = clock.now();
         style.send(sender, outgoing)?;
         let received = style.recv(receiver, incoming, &mut 0)?;
         *ticks = clock.now().saturating_sub(began);
-        pattern::check(&incoming[..received], answer_to(number), len)?;
-        pattern::fill(outgoing, number + 1);
+        W::check(&incoming[..received], answer_to(number), len)?;
+        W::fill(outgoing, number + 1);
     }
     Ok(())
 }
@@ -68,22 +69,25 @@ pub fn ping(
 /// # Errors
 ///
 /// As for [`ping`].
-pub fn pong(
-    style: impl Style,
-    sender: &mut impl Sender,
-    receiver: &mut impl Receiver,
+pub fn pong<W, S, R>(
+    style: W,
+    sender: &mut S,
+    receiver: &mut R,
     messages: &mut Messages,
     first: u64,
     rounds: u64,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<()>
+where
+    W: SendStyle<S> + RecvStyle<R>,
+{
     let Messages { outgoing, incoming } = messages;
     let len = outgoing.len();
-    pattern::fill(outgoing, answer_to(first));
+    W::fill(outgoing, answer_to(first));
     for number in first..first + rounds {
         let received = style.recv(receiver, incoming, &mut 0)?;
         style.send(sender, outgoing)?;
-        pattern::check(&incoming[..received], number, len)?;
-        pattern::fill(outgoing, answer_to(number + 1));
+        W::check(&incoming[..received], number, len)?;
+        W::fill(outgoing, answer_to(number + 1));
     }
     Ok(())
 }
@@ -98,6 +102,7 @@ mod tests {
     use super::*;
     use crate::limits::plain_ring::PlainRing;
     use crate::measure::style::Waiting;
+    use ipc_core::{Receiver, Sender};
 
     /// Runs five rounds against a guest that does `answer` to what it received and sends it back.
     fn ping_against(answer: fn(&mut [u8], u64)) -> anyhow::Result<()> {

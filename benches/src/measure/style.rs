@@ -1,34 +1,105 @@
-//! Whether a measuring loop asks an endpoint again and again, or leaves the waiting to it.
+//! How a measuring loop hands messages to an endpoint and gets them back. The usual ways are here: to
+//! ask again and again, to leave the waiting to the endpoint, the same with a deadline. Those that take
+//! other calls are in [`super::in_place`] and [`super::batch`].
+
+use std::ops::Range;
+use std::time::Duration;
 
 use ipc_core::{Boundaries, Capacity, LinkProperties, Receiver, RecvError, SendError, Sender};
 
-/// One way of waiting. A type, so that each loop is compiled for it alone.
-pub trait Style: Copy {
-    /// Whether [`recv`](Style::recv) counts how often there was nothing.
-    const COUNTS_EMPTY_POLLS: bool;
+use super::pattern;
 
-    /// How to wait on a link of these properties, with messages of this size.
+/// One way. A type, so that each loop is compiled for it alone.
+pub trait Style: Copy {
+    /// Whether [`recv`](RecvStyle::recv) counts how often there was nothing.
+    const COUNTS_EMPTY_POLLS: bool = false;
+    /// Whether round trips are measured, or only streams.
+    const ROUND_TRIPS: bool = true;
+
+    /// How to do it on a link of these properties, with messages of this size.
     fn for_link(properties: &LinkProperties, size_bytes: usize) -> Self;
 
+    /// Writes message `number`: every byte, unless the style is about leaving them alone.
+    #[inline]
+    fn fill(message: &mut [u8], number: u64) {
+        pattern::fill(message, number);
+    }
+
+    /// Compares a received message with what [`fill`](Style::fill) wrote.
+    ///
+    /// # Errors
+    ///
+    /// If it is another, or of another length.
+    #[inline]
+    fn check(message: &[u8], number: u64, len: usize) -> anyhow::Result<()> {
+        Ok(pattern::check(message, number, len)?)
+    }
+}
+
+/// How to send by an endpoint of type `S`.
+pub trait SendStyle<S>: Style {
     /// Sends, once there is room.
     ///
     /// # Errors
     ///
     /// Those of the endpoint, but not that it is full.
-    fn send<S: Sender>(self, sender: &mut S, message: &[u8]) -> Result<(), SendError>;
+    fn send(self, sender: &mut S, message: &[u8]) -> Result<(), SendError>;
 
+    /// Sends the messages of these numbers, writing each into `message` first.
+    ///
+    /// # Errors
+    ///
+    /// Those of the endpoint.
+    #[inline]
+    fn send_all(
+        self,
+        sender: &mut S,
+        message: &mut [u8],
+        numbers: Range<u64>,
+    ) -> anyhow::Result<()> {
+        for number in numbers {
+            Self::fill(message, number);
+            self.send(sender, message)?;
+        }
+        Ok(())
+    }
+}
+
+/// How to receive by an endpoint of type `R`.
+pub trait RecvStyle<R>: Style {
     /// Receives, once there is a message; returns its length, and adds to `empty_polls` how often
     /// there was none.
     ///
     /// # Errors
     ///
     /// Those of the endpoint, but not that it is empty.
-    fn recv<R: Receiver>(
+    fn recv(
         self,
         receiver: &mut R,
         buffer: &mut [u8],
         empty_polls: &mut u64,
     ) -> Result<usize, RecvError>;
+
+    /// Receives the messages of these numbers, and checks each.
+    ///
+    /// # Errors
+    ///
+    /// The endpoint's, or that a message came corrupted, twice or out of order.
+    #[inline]
+    fn recv_all(
+        self,
+        receiver: &mut R,
+        buffer: &mut [u8],
+        numbers: Range<u64>,
+        empty_polls: &mut u64,
+    ) -> anyhow::Result<()> {
+        let len = buffer.len();
+        for number in numbers {
+            let received = self.recv(receiver, buffer, empty_polls)?;
+            Self::check(&buffer[..received], number, len)?;
+        }
+        Ok(())
+    }
 }
 
 /// Asks again and again (`try_send`, `try_recv`): how a kernel mechanism is spun upon.
@@ -41,6 +112,10 @@ pub struct Asking {
 /// Leaves it to the endpoint: the kernel sleeps, and a ring does as its wait strategy says.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting;
+
+/// As [`Waiting`], but each call has a deadline, a second ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Timed;
 
 impl Style for Asking {
     const COUNTS_EMPTY_POLLS: bool = true;
@@ -57,9 +132,11 @@ impl Style for Asking {
         let is_whole = properties.boundaries == Boundaries::Kept && has_room;
         Self { sends: size_bytes <= WHOLE_BYTES || is_whole }
     }
+}
 
+impl<S: Sender> SendStyle<S> for Asking {
     #[inline]
-    fn send<S: Sender>(self, sender: &mut S, message: &[u8]) -> Result<(), SendError> {
+    fn send(self, sender: &mut S, message: &[u8]) -> Result<(), SendError> {
         loop {
             let result = if self.sends { sender.try_send(message) } else { sender.send(message) };
             match result {
@@ -68,9 +145,11 @@ impl Style for Asking {
             }
         }
     }
+}
 
+impl<R: Receiver> RecvStyle<R> for Asking {
     #[inline]
-    fn recv<R: Receiver>(
+    fn recv(
         self,
         receiver: &mut R,
         buffer: &mut [u8],
@@ -86,14 +165,14 @@ impl Style for Asking {
 }
 
 impl Style for Waiting {
-    const COUNTS_EMPTY_POLLS: bool = false;
-
     fn for_link(_properties: &LinkProperties, _size_bytes: usize) -> Self {
         Self
     }
+}
 
+impl<S: Sender> SendStyle<S> for Waiting {
     #[inline]
-    fn send<S: Sender>(self, sender: &mut S, message: &[u8]) -> Result<(), SendError> {
+    fn send(self, sender: &mut S, message: &[u8]) -> Result<(), SendError> {
         loop {
             match sender.send(message) {
                 // A link that refuses when it is full has no way to wait: let the receiver run.
@@ -102,14 +181,57 @@ impl Style for Waiting {
             }
         }
     }
+}
 
+impl<R: Receiver> RecvStyle<R> for Waiting {
     #[inline]
-    fn recv<R: Receiver>(
+    fn recv(
         self,
         receiver: &mut R,
         buffer: &mut [u8],
         _empty_polls: &mut u64,
     ) -> Result<usize, RecvError> {
         receiver.recv(buffer).map(|received| received.len)
+    }
+}
+
+impl Timed {
+    /// Long enough that it only passes on a machine that does something else.
+    const TIMEOUT: Duration = Duration::from_secs(1);
+}
+
+impl Style for Timed {
+    fn for_link(_properties: &LinkProperties, _size_bytes: usize) -> Self {
+        Self
+    }
+}
+
+impl<S: Sender> SendStyle<S> for Timed {
+    #[inline]
+    fn send(self, sender: &mut S, message: &[u8]) -> Result<(), SendError> {
+        loop {
+            match sender.send_timeout(message, Self::TIMEOUT) {
+                Err(SendError::Full) => std::thread::yield_now(), // see `Waiting`
+                Err(SendError::TimedOut) => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+impl<R: Receiver> RecvStyle<R> for Timed {
+    #[inline]
+    fn recv(
+        self,
+        receiver: &mut R,
+        buffer: &mut [u8],
+        _empty_polls: &mut u64,
+    ) -> Result<usize, RecvError> {
+        loop {
+            match receiver.recv_timeout(buffer, Self::TIMEOUT) {
+                Err(RecvError::TimedOut) => {}
+                other => return other.map(|received| received.len),
+            }
+        }
     }
 }

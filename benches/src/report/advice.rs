@@ -251,5 +251,6 @@ pub fn warnings(record: &Record) -> Vec<String> {
             "a noisy machine: half of the streams differ by {spread:.1} × or more between repetitions"
         ));
     }
+    all.extend(record.warnings.iter().cloned());
     all
 }

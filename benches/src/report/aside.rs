@@ -14,8 +14,6 @@ pub struct Aside {
     pub unfit: Vec<Unfit>,
     /// Streams that lost messages, and how many.
     pub lost: Vec<String>,
-    /// What the sessions warned of.
-    pub warnings: Vec<String>,
     /// What failed, and how.
     pub failures: Vec<String>,
     /// How often everything was measured.
@@ -63,7 +61,6 @@ impl Aside {
         Self {
             unfit,
             lost,
-            warnings: findings.warnings.iter().cloned().collect(),
             failures: failures.collect(),
             whole_passes: Some(findings.whole_passes),
             line: summary::line_round_trips(findings),

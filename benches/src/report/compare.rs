@@ -153,7 +153,7 @@ fn is_same(one: &Row, other: &Row) -> bool {
     let key = |row: &Row| {
         (
             (row.mechanism.clone(), row.peer, row.topology.clone(), row.wait.clone()),
-            (row.cores.clone(), row.awake, row.access.clone()),
+            (row.cores.clone(), row.awake, row.access.clone(), row.deadline),
             (row.batch, row.processes, row.size_bytes),
         )
     };
@@ -168,6 +168,9 @@ fn name_of(row: &Row) -> String {
     }
     if row.batch != 1 {
         let _ = write!(name, ", batch {}", row.batch);
+    }
+    if row.deadline {
+        name += ", with deadlines";
     }
     let mark = if is_steady(row) { "" } else { "*" };
     name + &format!(", {}{mark}", size_name(row.size_bytes))

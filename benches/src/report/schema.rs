@@ -1,7 +1,8 @@
 //! The record of a run, as JSON: version 1 of the schema. Leaves out where the figures come from.
 //!
 //! A figure that was not measured is `null`, never a guess. Times are in nanoseconds unless the name
-//! says otherwise, sizes in bytes. The order of the fields is that of the file.
+//! says otherwise, sizes in bytes. The order of the fields is that of the file. Fields that were added
+//! to the version later may be missing from older files.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +22,14 @@ pub struct Record {
     pub commit: Option<String>,
     /// The kernel's name and release.
     pub kernel: String,
-    /// One for each mechanism × topology × wait × cores × awake × access × batch × size.
+    /// One for each mechanism × topology × wait × cores × awake × access × batch × deadline × size.
     pub results: Vec<Row>,
+    /// What links cost beside their messages.
+    #[serde(default)]
+    pub links: Vec<LinkCosts>,
+    /// What the reader of the figures must know.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// Where it was measured.
@@ -74,7 +81,7 @@ pub struct WakeLimits {
 }
 
 /// The textbook's ring at one size, spinning on two cores.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlainRingLimit {
     /// Size of the messages.
     pub size_bytes: usize,
@@ -82,6 +89,13 @@ pub struct PlainRingLimit {
     pub rtt_mean_ns: Option<f64>,
     /// The time of a stream by its messages.
     pub oneway_ns: Option<f64>,
+    /// The round trip of messages written and read in place, of which the first and the last word are
+    /// touched.
+    #[serde(default)]
+    pub in_place_rtt_mean_ns: Option<f64>,
+    /// The same one way.
+    #[serde(default)]
+    pub in_place_oneway_ns: Option<f64>,
 }
 
 /// One mechanism, in one way, at one size.
@@ -103,6 +117,9 @@ pub struct Row {
     pub access: String,
     /// Messages handed over at once.
     pub batch: u32,
+    /// Whether each call had a deadline (a second ahead).
+    #[serde(default)]
+    pub deadline: bool,
     /// Processes that took part; 1 if both sides are threads.
     pub processes: u32,
     /// Room in the link, where it is bounded by bytes.
@@ -120,9 +137,11 @@ pub struct Row {
     pub size_bytes: usize,
     /// Round trips.
     pub rtt_ns: RoundTrips,
-    /// The least mean round trip of the runs.
+    /// The least of the runs' means of round trips.
+    #[serde(default)]
     pub rtt_mean_min_ns: Option<f64>,
-    /// The greatest mean round trip of the runs.
+    /// The greatest of them.
+    #[serde(default)]
     pub rtt_mean_max_ns: Option<f64>,
     /// The time of a stream by its messages: the median of the runs.
     pub oneway_ns: Option<f64>,
@@ -143,12 +162,19 @@ pub struct Row {
     /// Memory of a link that is resident after use, in both processes together, in KiB. The kernel's
     /// own buffers are not among it.
     pub rss_kb: Option<f64>,
+    /// Streams at fixed rates; none where that was not measured.
+    #[serde(default)]
+    pub paced: Vec<Paced>,
     /// The typical round trip by its limit, both of the same placement: the cache line's beside it for
-    /// processes that look, the futex's on the same cores for ones that sleep. Not in the file.
-    #[serde(skip)]
+    /// processes that look, the futex's on the same cores for ones that sleep.
+    #[serde(default)]
     pub rtt_multiple: Option<f64>,
-    /// The stream by the plain ring's at the same size and placement. Not in the file.
-    #[serde(skip)]
+    /// The typical round trip by the plain ring's at the same size and placement, in place by in place.
+    #[serde(default)]
+    pub rtt_plain_multiple: Option<f64>,
+    /// The stream by the plain ring's at the same size and placement: copied messages by copied ones
+    /// one by one, in place by in place.
+    #[serde(default)]
     pub oneway_multiple: Option<f64>,
 }
 
@@ -165,6 +191,57 @@ pub struct RoundTrips {
     pub p999: Option<f64>,
     /// The longest round.
     pub max: Option<f64>,
+}
+
+/// A stream at a fixed rate, timed from the moment at which each message was due to be sent until it
+/// was received: what a stall delays counts, message by message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Paced {
+    /// Messages a second, as intended.
+    pub rate_per_s: u32,
+    /// Messages a second, as they came: the median of the runs. Where it is less, the link did not keep
+    /// up, and the times tell only for how long it was tried.
+    pub reached_per_s: Option<f64>,
+    /// Half of the messages took no longer.
+    pub p50: Option<f64>,
+    /// 99 of 100 took no longer.
+    pub p99: Option<f64>,
+    /// 999 of 1000 took no longer; `null` below 1000 messages.
+    pub p999: Option<f64>,
+    /// The longest.
+    pub max: Option<f64>,
+}
+
+/// What a duplex link costs beside its messages: medians of the runs, and percentiles of all set-ups.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkCosts {
+    /// The mechanism: `"ring"`.
+    pub mechanism: String,
+    /// When its memory is taken: `"lazy"` (as it is used) or `"reserved"` (when it is made).
+    pub backing: String,
+    /// Room in each direction.
+    pub capacity_bytes: usize,
+    /// Links that were made.
+    pub setups: u32,
+    /// Time to make one on a connected socket, both processes awake on a core each, until both ends are
+    /// there, in microseconds: half of them took no longer.
+    pub setup_us_p50: Option<f64>,
+    /// 99 of 100 took no longer.
+    pub setup_us_p99: Option<f64>,
+    /// The shortest.
+    pub setup_us_min: Option<f64>,
+    /// Descriptors of each end.
+    pub fds_per_end: Option<f64>,
+    /// Memory of a new link that is resident in both processes together, in KiB.
+    pub new_resident_kb: Option<f64>,
+    /// The same after both rings have been filled.
+    pub used_resident_kb: Option<f64>,
+    /// Memory taken by a new link, resident or not, in KiB; `null` if the kernel lets only others look.
+    pub new_files_kb: Option<f64>,
+    /// The same after both rings have been filled.
+    pub used_files_kb: Option<f64>,
+    /// CPU time of a process that waits in `recv`, by second of waiting.
+    pub parked_cpu_ns_per_s: Option<f64>,
 }
 
 #[cfg(test)]
@@ -185,7 +262,7 @@ mod tests {
     fn the_keys_are_those_that_were_promised() {
         let machine = crate::machine::describe([0, 1]);
         let plain_ring =
-            vec![PlainRingLimit { size_bytes: 8, rtt_mean_ns: None, oneway_ns: Some(5.0) }];
+            vec![PlainRingLimit { size_bytes: 8, oneway_ns: Some(5.0), ..Default::default() }];
         let record = Record {
             schema: SCHEMA,
             machine,
@@ -193,12 +270,16 @@ mod tests {
             commit: None,
             kernel: "Linux".into(),
             results: vec![tests_row()],
+            links: vec![tests_link()],
+            warnings: vec!["loud".into()],
         };
         let json = serde_json::to_value(&record).expect("it is plain data");
         assert_eq!(json["schema"], 1);
         assert_eq!(
             keys(&json),
-            sorted(["schema", "machine", "limits", "commit", "kernel", "results"])
+            sorted([
+                "schema", "machine", "limits", "commit", "kernel", "results", "links", "warnings"
+            ])
         );
         let limits = &json["limits"];
         assert_eq!(
@@ -217,7 +298,13 @@ mod tests {
         }
         assert_eq!(
             keys(&limits["plain_ring"][0]),
-            sorted(["size_bytes", "rtt_mean_ns", "oneway_ns"])
+            sorted([
+                "size_bytes",
+                "rtt_mean_ns",
+                "oneway_ns",
+                "in_place_rtt_mean_ns",
+                "in_place_oneway_ns"
+            ])
         );
         let row = &json["results"][0];
         assert_eq!(
@@ -231,6 +318,7 @@ mod tests {
                 "awake",
                 "access",
                 "batch",
+                "deadline",
                 "processes",
                 "capacity_bytes",
                 "runs",
@@ -249,13 +337,68 @@ mod tests {
                 "cpu_ns_per_msg",
                 "setup_us",
                 "fds",
-                "rss_kb"
+                "rss_kb",
+                "paced",
+                "rtt_multiple",
+                "rtt_plain_multiple",
+                "oneway_multiple"
             ])
         );
         assert_eq!(keys(&row["rtt_ns"]), sorted(["mean", "p50", "p99", "p999", "max"]));
+        assert_eq!(
+            keys(&row["paced"][0]),
+            sorted(["rate_per_s", "reached_per_s", "p50", "p99", "p999", "max"])
+        );
+        assert_eq!(
+            keys(&json["links"][0]),
+            sorted([
+                "mechanism",
+                "backing",
+                "capacity_bytes",
+                "setups",
+                "setup_us_p50",
+                "setup_us_p99",
+                "setup_us_min",
+                "fds_per_end",
+                "new_resident_kb",
+                "used_resident_kb",
+                "new_files_kb",
+                "used_files_kb",
+                "parked_cpu_ns_per_s"
+            ])
+        );
         assert!(row["oneway_ns"].is_null(), "what was not measured is null, and present");
         let back: Record = serde_json::from_value(json.clone()).expect("it reads its own");
         assert_eq!(back, record);
+    }
+
+    #[test]
+    fn a_record_from_before_the_added_fields_is_read() {
+        let mut row = serde_json::to_value(tests_row()).expect("it is plain data");
+        let fields = row.as_object_mut().expect("an object");
+        for added in ["deadline", "paced", "rtt_mean_min_ns", "rtt_mean_max_ns"] {
+            fields.remove(added).expect("it was there");
+        }
+        let row: Row = serde_json::from_value(row).expect("an older row");
+        assert_eq!((row.deadline, row.paced.len(), row.rtt_mean_min_ns), (false, 0, None));
+    }
+
+    fn tests_link() -> LinkCosts {
+        LinkCosts {
+            mechanism: "ring".into(),
+            backing: "lazy".into(),
+            capacity_bytes: 1 << 20,
+            setups: 240,
+            setup_us_p50: Some(80.0),
+            setup_us_p99: None,
+            setup_us_min: None,
+            fds_per_end: Some(6.0),
+            new_resident_kb: None,
+            used_resident_kb: None,
+            new_files_kb: None,
+            used_files_kb: None,
+            parked_cpu_ns_per_s: Some(0.0),
+        }
     }
 
     fn tests_row() -> Row {
@@ -268,6 +411,7 @@ mod tests {
             awake: false,
             access: "copy".into(),
             batch: 1,
+            deadline: false,
             processes: 2,
             capacity_bytes: None,
             runs: 1,
@@ -276,9 +420,9 @@ mod tests {
             empty_polls_per_msg: None,
             size_bytes: 8,
             rtt_ns: RoundTrips::default(),
-            oneway_ns: None,
             rtt_mean_min_ns: None,
             rtt_mean_max_ns: None,
+            oneway_ns: None,
             oneway_min_ns: None,
             oneway_max_ns: None,
             throughput_msgs_s: None,
@@ -287,7 +431,9 @@ mod tests {
             setup_us: None,
             fds: None,
             rss_kb: None,
+            paced: vec![Paced::default()],
             rtt_multiple: None,
+            rtt_plain_multiple: None,
             oneway_multiple: None,
         }
     }

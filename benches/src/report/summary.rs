@@ -1,46 +1,49 @@
 //! From the samples of all passes to one figure each: medians, merged histograms, and multiples of
 //! the limits. Leaves out how they are shown.
 
+use std::collections::BTreeSet;
+
 use hdrhistogram::Histogram;
 
-use super::schema::{Limits, Machine, PlainRingLimit, Record, RoundTrips, Row, SCHEMA, WakeLimits};
+use super::schema::{
+    Limits, LinkCosts, Machine, Paced, PlainRingLimit, Record, RoundTrips, Row, SCHEMA, WakeLimits,
+};
 use crate::limits::line::Placement;
 use crate::machine;
 use crate::matrix::Cell;
+use crate::measure::batch::BATCH;
 use crate::mechanisms::{Mechanism, PLAIN_RING};
 use crate::runner::Findings;
-use crate::session::{Cores, LimitSample, Sample, Wait};
+use crate::session::{Cores, LimitSample, LinkSample, Manner, Sample, Wait};
 
 /// Makes the record of a run.
 pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -> Record {
     let mut results = Vec::new();
-    let mut plain_ring = Vec::new();
     for ((cell, size_bytes), samples) in &findings.samples {
         let Some((name, wait)) = cell.subject else { continue };
-        let Ok(mechanism) = Mechanism::find(mechanisms, name) else { continue };
-        let row = row(findings, *cell, (mechanism, wait), *size_bytes, samples);
-        if name == PLAIN_RING {
-            plain_ring.push(PlainRingLimit {
-                size_bytes: *size_bytes,
-                rtt_mean_ns: typical_rtt_ns(samples),
-                oneway_ns: row.oneway_ns,
-            });
-        } else {
-            results.push(row);
+        if name != PLAIN_RING {
+            let Ok(mechanism) = Mechanism::find(mechanisms, name) else { continue };
+            results.push(row(findings, *cell, (mechanism, wait), *size_bytes, samples));
         }
     }
-    // As the list of mechanisms has them, not by the alphabet.
+    // As the list of mechanisms has them, not by the alphabet; messages one by one first.
     let place = |row: &Row| mechanisms.iter().position(|m| m.name == row.mechanism);
-    results.sort_by_key(|row| (place(row), row.size_bytes));
+    let special = |row: &Row| row.batch > 1 || row.deadline || row.access != COPY;
+    results.sort_by_key(|row| (place(row), row.size_bytes, special(row)));
+    let warnings = findings.warnings.iter().cloned().chain(noise(findings, &results));
     Record {
         schema: SCHEMA,
         machine,
-        limits: limits(findings, plain_ring),
+        limits: limits(findings),
         commit: machine::commit(),
         kernel: machine::kernel(),
+        warnings: warnings.collect(),
         results,
+        links: findings.links.iter().map(link_costs).collect(),
     }
 }
+
+const COPY: &str = "copy";
 
 fn row(
     findings: &Findings,
@@ -53,8 +56,14 @@ fn row(
     let median_of = |figure: &dyn Fn(&Sample) -> Option<f64>| {
         median(samples.iter().filter_map(|sample| figure(sample)))
     };
+    let rtt_means = || samples.iter().filter_map(|sample| sample.rtt_mean_ns);
+    let rtt_typical_ns = || samples.iter().filter_map(|sample| sample.rtt_typical_ns);
     let oneway = || samples.iter().map(|sample| sample.oneway_ns);
     let oneway_ns = median(oneway());
+    let in_place = cell.manner == Manner::InPlace;
+    let (plain_rtt_ns, plain_oneway_ns) =
+        plain_ring(findings, size_bytes, in_place, Some(placement));
+    let by = |figure: Option<f64>, limit: Option<f64>| Some(figure? / limit?);
     Row {
         mechanism: mechanism.name.into(),
         peer: mechanism.peer,
@@ -62,8 +71,9 @@ fn row(
         wait: wait.name().into(),
         cores: if cell.cores == Cores::One { "one" } else { "two" }.into(),
         awake: cell.cores == Cores::TwoAwake,
-        access: "copy".into(),
-        batch: 1,
+        access: if in_place { "in-place" } else { COPY }.into(),
+        batch: if cell.manner == Manner::Batch { BATCH as u32 } else { 1 },
+        deadline: cell.manner == Manner::Timed,
         processes: if mechanism.threads { 1 } else { 2 },
         capacity_bytes: samples.first().and_then(|sample| sample.capacity_bytes),
         runs: samples.len() as u32,
@@ -72,28 +82,105 @@ fn row(
         empty_polls_per_msg: median_of(&|sample| sample.empty_polls_per_msg),
         size_bytes,
         rtt_ns: RoundTrips {
-            mean: median_of(&|sample| Some(sample.rtt_mean_ns)),
+            mean: median(rtt_means()),
             ..percentiles(samples.iter().map(|sample| &sample.rtt_counts[..]))
         },
-        rtt_mean_min_ns: samples.iter().map(|sample| sample.rtt_mean_ns).reduce(f64::min),
-        rtt_mean_max_ns: samples.iter().map(|sample| sample.rtt_mean_ns).reduce(f64::max),
+        rtt_mean_min_ns: rtt_means().reduce(f64::min),
+        rtt_mean_max_ns: rtt_means().reduce(f64::max),
         oneway_ns,
         oneway_min_ns: oneway().reduce(f64::min),
         oneway_max_ns: oneway().reduce(f64::max),
         throughput_msgs_s: oneway_ns.map(|ns| 1e9 / ns),
-        throughput_gb_s: oneway_ns.map(|ns| size_bytes as f64 / ns),
+        throughput_gb_s: oneway_ns.filter(|_| !in_place).map(|ns| size_bytes as f64 / ns),
         cpu_ns_per_msg: median_of(&|sample| Some(sample.cpu_ns_per_msg)),
         setup_us: median_of(&|sample| Some(sample.setup_us)),
         fds: median_of(&|sample| Some(sample.fds)),
         rss_kb: median_of(&|sample| Some(sample.rss_kb)),
+        paced: paced(&samples),
         rtt_multiple: rtt_multiple(findings, cell.cores, wait, placement, &samples),
-        oneway_multiple: oneway_ns
-            .zip(plain_oneway_ns(findings, size_bytes, placement))
-            .map(|(oneway_ns, limit_ns)| oneway_ns / limit_ns),
+        rtt_plain_multiple: by(median(rtt_typical_ns()), plain_rtt_ns),
+        oneway_multiple: by(oneway_ns, plain_oneway_ns),
     }
 }
 
-fn limits(findings: &Findings, plain_ring: Vec<PlainRingLimit>) -> Limits {
+/// The streams at fixed rates, of all runs together.
+fn paced(samples: &[&Sample]) -> Vec<Paced> {
+    let mut rates: Vec<u32> =
+        samples.iter().flat_map(|sample| &sample.paced).map(|paced| paced.rate_per_s).collect();
+    rates.sort_unstable();
+    rates.dedup();
+    let of_rate = |rate_per_s| {
+        let all = samples.iter().flat_map(|sample| &sample.paced);
+        let runs: Vec<_> = all.filter(|paced| paced.rate_per_s == rate_per_s).collect();
+        let delays = percentiles(runs.iter().map(|run| &run.delay_counts[..]));
+        let reached_per_s = median(runs.iter().map(|run| run.reached_per_s));
+        let RoundTrips { p50, p99, p999, max, .. } = delays;
+        Paced { rate_per_s, reached_per_s, p50, p99, p999, max }
+    };
+    rates.into_iter().map(of_rate).collect()
+}
+
+fn link_costs((&(mechanism, reserved), samples): (&(&str, bool), &Vec<LinkSample>)) -> LinkCosts {
+    let (samples, _) = in_one_placement(samples, |sample| sample.placement);
+    let mut setups_us: Vec<f64> =
+        samples.iter().flat_map(|sample| &sample.setups_us).copied().collect();
+    setups_us.sort_unstable_by(f64::total_cmp);
+    let at = |share: f64| {
+        let index = (setups_us.len() as f64 * share).ceil() as usize;
+        setups_us.get(index.saturating_sub(1)).copied()
+    };
+    let median_of = |figure: &dyn Fn(&LinkSample) -> Option<f64>| {
+        median(samples.iter().filter_map(|sample| figure(sample)))
+    };
+    LinkCosts {
+        mechanism: mechanism.into(),
+        backing: if reserved { "reserved" } else { "lazy" }.into(),
+        capacity_bytes: samples.first().map_or(0, |sample| sample.capacity_bytes),
+        setups: setups_us.len() as u32,
+        setup_us_p50: at(0.5),
+        setup_us_p99: at(0.99),
+        setup_us_min: setups_us.first().copied(),
+        fds_per_end: median_of(&|sample| Some(sample.fds_per_end)),
+        new_resident_kb: median_of(&|sample| Some(sample.new.resident_kb)),
+        used_resident_kb: median_of(&|sample| Some(sample.used.resident_kb)),
+        new_files_kb: median_of(&|sample| sample.new.files_kb),
+        used_files_kb: median_of(&|sample| sample.used.files_kb),
+        parked_cpu_ns_per_s: median_of(&|sample| sample.parked_cpu_ns_per_s),
+    }
+}
+
+/// Signs that other work ran on the machine, or that the host moved its cores.
+fn noise(findings: &Findings, rows: &[Row]) -> Vec<String> {
+    /// On a quiet machine the cache line's round trip keeps within this factor, and the runs' means of a
+    /// round trip of two spinning processes do.
+    const QUIET: f64 = 1.5;
+    /// This share of the rows may be outside it.
+    const TOLERATED: f64 = 0.1;
+    let mut warnings = Vec::new();
+    let samples = findings.samples.values().flatten();
+    let probes_ns = || samples.clone().filter_map(|sample| Some(sample.probe?.line_ns));
+    let extremes = probes_ns().reduce(f64::min).zip(probes_ns().reduce(f64::max));
+    if let Some((least, most)) = extremes.filter(|(least, most)| *most > QUIET * least) {
+        warnings.push(format!(
+                "the machine is not steady: the cache line's round trip took {least:.0} to {most:.0} ns; \
+                 compare multiples, not times"
+            ));
+    }
+    let spreads = rows.iter().filter(|row| row.wait == Wait::Spin.name() && row.runs > 1);
+    let spreads = spreads.filter_map(|row| Some(row.rtt_mean_max_ns? / row.rtt_mean_min_ns?));
+    let spreads: Vec<f64> = spreads.collect();
+    let wide = spreads.iter().filter(|&&spread| spread > QUIET).count();
+    if wide as f64 > TOLERATED * spreads.len() as f64 {
+        warnings.push(format!(
+            "the machine is busy, or noisy: in {wide} of {} spinning rows the runs' mean round trips \
+             differ by more than {QUIET} ×",
+            spreads.len()
+        ));
+    }
+    warnings
+}
+
+fn limits(findings: &Findings) -> Limits {
     let of = |cores: Cores, figure: &dyn Fn(&LimitSample) -> Option<f64>| {
         let all = findings.limits.get(&cores).map_or(&[][..], |samples| samples);
         let (samples, _) = in_one_placement(all, |sample| sample.placement);
@@ -113,8 +200,27 @@ fn limits(findings: &Findings, plain_ring: Vec<PlainRingLimit>) -> Limits {
         eventfd_rtt_ns: wakes(&|sample| Some(sample.eventfd_ns)),
         memcpy_gb_s: anywhere(&|sample| Some(sample.memcpy_gb_s)),
         syscall_ns: anywhere(&|sample| Some(sample.syscall_ns)),
-        plain_ring,
+        plain_ring: plain_ring_limits(findings),
     }
+}
+
+fn plain_ring_limits(findings: &Findings) -> Vec<PlainRingLimit> {
+    let is_plain = |cell: &Cell| cell.subject.is_some_and(|(name, _)| name == PLAIN_RING);
+    let keys = findings.samples.keys().filter(|(cell, _)| is_plain(cell));
+    let sizes: BTreeSet<usize> = keys.map(|&(_, size_bytes)| size_bytes).collect();
+    let limit = |size_bytes| {
+        let (rtt_mean_ns, oneway_ns) = plain_ring(findings, size_bytes, false, None);
+        let (in_place_rtt_mean_ns, in_place_oneway_ns) =
+            plain_ring(findings, size_bytes, true, None);
+        PlainRingLimit {
+            size_bytes,
+            rtt_mean_ns,
+            oneway_ns,
+            in_place_rtt_mean_ns,
+            in_place_oneway_ns,
+        }
+    };
+    sizes.into_iter().map(limit).collect()
 }
 
 /// The percentiles of the cache line's round trip, which have no place in the record.
@@ -166,11 +272,6 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
-fn typical_rtt_ns(samples: &[Sample]) -> Option<f64> {
-    let (samples, _) = in_one_placement(samples, |sample| sample.placement);
-    median(samples.iter().map(|sample| sample.rtt_typical_ns))
-}
-
 /// How many times its limit a round trip takes. `None` where the limit was not measured in the same
 /// placement.
 fn rtt_multiple(
@@ -182,30 +283,38 @@ fn rtt_multiple(
 ) -> Option<f64> {
     if !wait.sleeps() {
         // The line was measured beside each of them.
-        let multiple = |sample: &&Sample| Some(sample.rtt_typical_ns / sample.probe?.stamped_ns);
+        let multiple = |sample: &&Sample| Some(sample.rtt_typical_ns? / sample.probe?.stamped_ns);
         return median(samples.iter().filter_map(multiple));
     }
     let limits = findings.limits.get(&cores)?.iter().filter(|limit| limit.placement == placement);
     let limit_ns = median(limits.map(|limit| limit.futex_ns))?;
-    Some(median(samples.iter().map(|sample| sample.rtt_typical_ns))? / limit_ns)
+    Some(median(samples.iter().filter_map(|sample| sample.rtt_typical_ns))? / limit_ns)
 }
 
-/// The plain ring's stream at this size, in this placement; on one core there is none, and the ring on
-/// two cores is the limit.
-fn plain_oneway_ns(findings: &Findings, size_bytes: usize, placement: Placement) -> Option<f64> {
-    let cell = Cell { subject: Some((PLAIN_RING, Wait::Spin)), cores: Cores::Two };
-    let samples = findings.samples.get(&(cell, size_bytes))?;
+/// The plain ring's typical round trip and its stream at this size, in this placement. On one core there
+/// is none, and the ring on two cores is the limit.
+fn plain_ring(
+    findings: &Findings,
+    size_bytes: usize,
+    in_place: bool,
+    placement: Option<Placement>,
+) -> (Option<f64>, Option<f64>) {
+    let manner = if in_place { Manner::InPlace } else { Manner::Single };
+    let cell = Cell { subject: Some((PLAIN_RING, Wait::Spin)), manner, cores: Cores::Two };
+    let Some(samples) = findings.samples.get(&(cell, size_bytes)) else { return (None, None) };
     let samples = match placement {
-        Placement::SameCore => in_one_placement(samples, |sample| sample.placement).0,
-        _ => samples.iter().filter(|sample| sample.placement == placement).collect(),
+        None | Some(Placement::SameCore) => in_one_placement(samples, |sample| sample.placement).0,
+        Some(placement) => samples.iter().filter(|s| s.placement == placement).collect(),
     };
-    median(samples.iter().map(|sample| sample.oneway_ns))
+    let rtt_ns = median(samples.iter().filter_map(|sample| sample.rtt_typical_ns));
+    (rtt_ns, median(samples.iter().map(|sample| sample.oneway_ns)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::limits::line::Probe;
+    use crate::session::PacedSample;
 
     #[test]
     fn the_median_is_the_middle_one() {
@@ -245,8 +354,9 @@ mod tests {
             placement,
             probe: Some(Probe { line_ns: 50.0, stamped_ns: 100.0, slowdown: 1.0 }),
             rtt_counts: vec![(rtt_ns as u64, 5000)],
-            rtt_mean_ns: rtt_ns,
-            rtt_typical_ns: rtt_ns,
+            rtt_mean_ns: Some(rtt_ns),
+            rtt_typical_ns: Some(rtt_ns),
+            paced: Vec::new(),
             oneway_ns,
             lost_share: 0.0,
             empty_polls_per_msg: None,
@@ -259,7 +369,8 @@ mod tests {
     }
 
     fn findings(plain: Placement) -> Findings {
-        let cell = |name| Cell { subject: Some((name, Wait::Spin)), cores: Cores::Two };
+        let manner = Manner::Single;
+        let cell = |name| Cell { subject: Some((name, Wait::Spin)), manner, cores: Cores::Two };
         let mut findings = Findings::default();
         let ring = [(80.0, 4.0), (90.0, 6.0), (100.0, 5.0)];
         let ring = ring.map(|(rtt, oneway)| sample(Placement::Near, rtt, oneway));
@@ -281,11 +392,41 @@ mod tests {
         let row = row_of_the_ring(Placement::Near);
         assert_eq!((row.mechanism.as_str(), row.runs), ("ring", 3));
         assert_eq!(row.rtt_ns.mean, Some(90.0));
+        assert_eq!((row.rtt_mean_min_ns, row.rtt_mean_max_ns), (Some(80.0), Some(100.0)));
         assert_eq!(row.oneway_ns, Some(5.0));
         assert_eq!((row.oneway_min_ns, row.oneway_max_ns), (Some(4.0), Some(6.0)));
         assert_eq!(row.throughput_msgs_s, Some(2e8));
         assert_eq!(row.rtt_multiple, Some(0.9));
+        assert_eq!(row.rtt_plain_multiple, Some(0.75));
         assert_eq!(row.oneway_multiple, Some(0.5));
+    }
+
+    #[test]
+    fn a_machine_whose_runs_differ_is_said_to_be_noisy() {
+        let mut findings = findings(Placement::Near);
+        let rows = |findings: &Findings| {
+            record(findings, crate::mechanisms::MECHANISMS, machine::describe([0, 1]))
+        };
+        assert_eq!(rows(&findings).warnings, [""; 0]);
+        let samples = findings.samples.values_mut().last().expect("those of the ring");
+        samples[0].rtt_mean_ns = Some(900.0);
+        samples[1].probe = Some(Probe { line_ns: 150.0, stamped_ns: 100.0, slowdown: 1.0 });
+        let warnings = rows(&findings).warnings.join("; ");
+        assert!(warnings.contains("not steady") && warnings.contains("1 of 1"), "{warnings}");
+    }
+
+    #[test]
+    fn paced_streams_of_all_runs_are_one_distribution() {
+        let run = |reached_per_s, ns| {
+            let delay_counts = vec![(ns, 1000)];
+            vec![PacedSample { rate_per_s: 10_000, reached_per_s, delay_counts }]
+        };
+        let mut samples = [sample(Placement::Near, 1.0, 1.0), sample(Placement::Near, 1.0, 1.0)];
+        samples[0].paced = run(9_000.0, 100);
+        samples[1].paced = run(10_000.0, 300);
+        let [paced] = paced(&samples.iter().collect::<Vec<_>>())[..] else { panic!("one rate") };
+        assert_eq!((paced.rate_per_s, paced.reached_per_s), (10_000, Some(9_000.0)));
+        assert_eq!((paced.p50, paced.p99, paced.max), (Some(100.0), Some(300.0), Some(300.0)));
     }
 
     #[test]

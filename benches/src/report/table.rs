@@ -7,10 +7,12 @@ use comfy_table::{Cell as TableCell, CellAlignment, Table, presets};
 
 use super::advice;
 use super::aside::Aside;
+use super::ring;
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
 use super::text::{multiple, number, short_time, size_name, time, wrap};
 use super::view::{
-    SITUATIONS, Situation, is_steady, mechanisms, oneway_multiple, rtt_multiple, sizes,
+    SITUATIONS, Situation, is_one_by_one, is_steady, mechanisms, oneway_multiple, rtt_multiple,
+    sizes,
 };
 
 /// Writes everything.
@@ -25,6 +27,7 @@ pub fn render(record: &Record, aside: &Aside) -> String {
     if let (Some(&small), Some(&large)) = (sizes.first(), sizes.last()) {
         text += &link_table(record, small, large);
     }
+    text += &ring::text(record);
     text += &winners_table(record, &sizes);
     text += &picks(record);
     text += &notes(record, aside);
@@ -49,7 +52,7 @@ fn size_table(record: &Record, size: usize) -> String {
     ]));
     let mut titles = Vec::new();
     for situation in SITUATIONS {
-        let here = |row: &&Row| row.size_bytes == size && situation.has(row);
+        let here = |row: &&Row| row.size_bytes == size && situation.has(row) && is_one_by_one(row);
         let mut rows: Vec<&Row> = record.results.iter().filter(here).collect();
         let key = |row: &Row| row.rtt_ns.p50.unwrap_or(f64::INFINITY);
         rows.sort_by(|a, b| key(a).total_cmp(&key(b)));
@@ -224,8 +227,8 @@ fn notes(record: &Record, aside: &Aside) -> String {
         let lost = aside.lost.join("; ");
         text += &wrap("note: lost in a stream (measured by what arrived): ", &lost);
     }
-    for warning in advice::warnings(record).iter().chain(&aside.warnings) {
-        text += &wrap("warning: ", warning);
+    for warning in advice::warnings(record) {
+        text += &wrap("warning: ", &warning);
     }
     for failure in &aside.failures {
         text += &wrap("failed: ", failure);
@@ -238,18 +241,18 @@ fn notes(record: &Record, aside: &Aside) -> String {
     text
 }
 
-fn new_table() -> Table {
+pub(super) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table
 }
 
-fn add_row<S: Into<String>>(table: &mut Table, cells: impl IntoIterator<Item = S>) {
+pub(super) fn add_row<S: Into<String>>(table: &mut Table, cells: impl IntoIterator<Item = S>) {
     table.add_row(aligned(cells));
 }
 
 /// The first cell to the left, the others to the right, as numbers want it.
-fn aligned<S: Into<String>>(cells: impl IntoIterator<Item = S>) -> Vec<TableCell> {
+pub(super) fn aligned<S: Into<String>>(cells: impl IntoIterator<Item = S>) -> Vec<TableCell> {
     let align = |(index, text): (usize, S)| {
         let side = if index == 0 { CellAlignment::Left } else { CellAlignment::Right };
         TableCell::new(text.into()).set_alignment(side)
@@ -258,7 +261,7 @@ fn aligned<S: Into<String>>(cells: impl IntoIterator<Item = S>) -> Vec<TableCell
 }
 
 /// The table's lines, with one space between columns and none at the ends.
-fn lines(mut table: Table) -> Vec<String> {
+pub(super) fn lines(mut table: Table) -> Vec<String> {
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding(if index == 0 { (0, 1) } else { (1, 0) });
     }
@@ -294,12 +297,9 @@ mod tests {
 
     #[test]
     fn what_went_wrong_is_told_at_the_end() {
-        let aside = Aside {
-            warnings: vec!["it was hot".into()],
-            failures: vec!["pigeon: flew away".into()],
-            ..Aside::default()
-        };
-        let text = render(&fixture::record(), &aside);
+        let aside = Aside { failures: vec!["pigeon: flew away".into()], ..Aside::default() };
+        let record = Record { warnings: vec!["it was hot".into()], ..fixture::record() };
+        let text = render(&record, &aside);
         assert!(text.contains("\nwarning: it was hot\nfailed: pigeon: flew away\n"), "{text}");
     }
 }

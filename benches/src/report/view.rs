@@ -85,7 +85,12 @@ impl Situation {
 /// Whether a row is of the usual kind: two processes, one sender and one receiver, messages copied in
 /// and out one at a time. Tables and plots compare these; the others are variants of them.
 pub fn is_usual(row: &Row) -> bool {
-    row.topology == "one-to-one" && row.access == "copy" && row.batch == 1 && row.processes == 2
+    row.topology == "one-to-one" && is_one_by_one(row) && row.processes == 2
+}
+
+/// Whether messages were copied in and out, one at a time, by calls without a deadline.
+pub fn is_one_by_one(row: &Row) -> bool {
+    row.access == "copy" && row.batch == 1 && !row.deadline
 }
 
 /// Whether the cores were where figures can be compared.

@@ -5,30 +5,33 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, bail};
+use hdrhistogram::Histogram;
 use ipc_core::{OpenError, Receiver, Sender};
 use ipc_testing::{Host, Transport};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::control::{OtherGone, ToHost, Wire};
+use super::host::recorded;
 use super::protocol::{Answer, Request};
 use super::usage::Usage;
-use super::{Cores, SessionSpec, Wait};
+use super::{Cores, Manner, SessionSpec, Wait};
 use crate::limits::eventfd::EventfdPair;
 use crate::limits::futex;
 use crate::limits::line::{self, Probe};
 use crate::machine;
 use crate::measure::pattern;
 use crate::measure::rtt::{self, Messages};
-use crate::measure::style::Style;
+use crate::measure::style::{RecvStyle, SendStyle};
 use crate::mechanisms::{Mechanism, Setting};
 use crate::shared::Board;
 
 /// A guest on its processor, with its host.
 #[derive(Debug)]
 pub struct GuestSession {
-    host: ToHost,
-    board: Board,
+    pub(super) host: ToHost,
+    pub(super) board: Board,
     wait: Wait,
+    manner: Manner,
     same_core: bool,
 }
 
@@ -84,7 +87,7 @@ fn serve(mut host: ToHost, spec: &SessionSpec, mechanism: Option<Mechanism>) -> 
     host.say(&Answer::Done)?;
     let same_core = spec.cores == Cores::One;
     let wait = spec.subject.as_ref().map_or(Wait::Block, |(_, wait)| *wait);
-    let mut session = GuestSession { host, board, wait, same_core };
+    let mut session = GuestSession { host, board, wait, manner: spec.manner, same_core };
     match mechanism {
         None => session.serve_limits(),
         Some(mechanism) => (mechanism.guest)(&mut session),
@@ -97,15 +100,21 @@ impl GuestSession {
         self.wait
     }
 
+    /// What this session does with the messages.
+    pub fn manner(&self) -> Manner {
+        self.manner
+    }
+
     /// Answers the host's requests about a mechanism.
     ///
     /// # Errors
     ///
     /// Any that occurs on a link. What keeps a link from being made is told to the host instead.
-    pub fn serve<T: Transport, W: Style>(
-        &mut self,
-        transport: fn(&Setting) -> T,
-    ) -> anyhow::Result<()> {
+    pub fn serve<T, W>(&mut self, transport: fn(&Setting) -> T) -> anyhow::Result<()>
+    where
+        T: Transport,
+        W: SendStyle<T::Sender> + RecvStyle<T::Receiver>,
+    {
         let prepared = |size_bytes| {
             (transport(&Setting { wait: self.wait, size_bytes }), Messages::new(size_bytes))
         };
@@ -136,6 +145,12 @@ impl GuestSession {
                     let buffer = &mut messages.incoming;
                     let style = W::for_link(&receiver.properties(), buffer.len());
                     Answer::Arrived(stream.receive(style, receiver, buffer, &self.board)?)
+                }
+                Request::ReceivePaced(pace) => {
+                    let receiver = receiver.as_mut().context(UNMADE)?;
+                    let buffer = &mut messages.incoming;
+                    let style = W::for_link(&receiver.properties(), buffer.len());
+                    paced_answer(&pace.receive(style, receiver, buffer, &self.board)?)?
                 }
                 Request::Send(stream) => {
                     let sender = sender.as_mut().context(UNMADE)?;
@@ -184,13 +199,23 @@ impl GuestSession {
         }
     }
 
-    fn answer_probe(&self) -> Answer {
+    pub(super) fn answer_probe(&self) -> Answer {
         Probe::answer(&self.board);
         Answer::Done
     }
 }
 
 const UNMADE: &str = "the links have not been made";
+
+/// To two digits, so that it fits into one text of the control channel.
+fn paced_answer(delays_ns: &[u64]) -> anyhow::Result<Answer> {
+    let mut histogram = Histogram::<u64>::new(2)?;
+    for &delay_ns in delays_ns {
+        histogram.record(delay_ns)?;
+    }
+    let last_delay_ns = delays_ns.last().copied().unwrap_or(0);
+    Ok(Answer::Paced { delay_counts: recorded(&histogram), last_delay_ns })
+}
 
 /// Keeps an end that was made; what else happened is for the host to judge.
 fn joined<E>(end: Result<E, OpenError>, place: &mut Option<E>) -> Answer {

@@ -7,20 +7,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use hdrhistogram::Histogram;
-use ipc_core::{Capacity, Carrier, LinkProperties, Receiver, Sender};
+use ipc_core::{Capacity, Carrier, LinkProperties, Sender};
 use ipc_testing::{Guest, Invitation, Pending, Scope, Transport};
 
 use super::control::ToGuest;
 use super::fill::how_many_fill;
 use super::protocol::{Answer, Request};
 use super::usage::Usage;
-use super::{Cores, Finding, Sample, SessionSpec, Wait, guest, limits};
+use super::{
+    Cores, Finding, Manner, PacedPlan, PacedSample, Sample, SessionSpec, Wait, guest, limits,
+};
 use crate::clock::{Clock, CpuClock};
 use crate::limits::line::{self, Placement, Probe};
 use crate::machine;
 use crate::measure::oneway::{Arrived, Sent, Stream};
+use crate::measure::paced::Pace;
 use crate::measure::rtt::{self, Messages};
-use crate::measure::style::Style;
+use crate::measure::style::{RecvStyle, SendStyle};
 use crate::mechanisms::{Mechanism, Setting};
 use crate::shared::Board;
 use crate::spinner::Spinners;
@@ -117,15 +120,21 @@ impl HostSession {
         self.wait
     }
 
+    /// What this session does with the messages.
+    pub fn manner(&self) -> Manner {
+        self.spec.manner
+    }
+
     /// Measures a mechanism at each of the sizes.
     ///
     /// # Errors
     ///
     /// Any from a link, from either process.
-    pub fn measure<T: Transport, W: Style>(
-        &mut self,
-        transport: fn(&Setting) -> T,
-    ) -> anyhow::Result<()> {
+    pub fn measure<T, W>(&mut self, transport: fn(&Setting) -> T) -> anyhow::Result<()>
+    where
+        T: Transport,
+        W: SendStyle<T::Sender> + RecvStyle<T::Receiver>,
+    {
         for size_bytes in self.spec.sizes_bytes.clone() {
             let setting = Setting { wait: self.wait, size_bytes };
             let mut attempts_left = ATTEMPTS;
@@ -145,11 +154,11 @@ impl HostSession {
     }
 
     /// Makes the links, measures one size, and drops the links.
-    fn attempt<T: Transport, W: Style>(
-        &mut self,
-        transport: T,
-        size_bytes: usize,
-    ) -> anyhow::Result<Finding> {
+    fn attempt<T, W>(&mut self, transport: T, size_bytes: usize) -> anyhow::Result<Finding>
+    where
+        T: Transport,
+        W: SendStyle<T::Sender> + RecvStyle<T::Receiver>,
+    {
         let mut messages = Messages::new(size_bytes);
         let scope = Scope::new();
         let guest_before = self.ask_usage(Request::Prepare { size_bytes })?;
@@ -171,14 +180,20 @@ impl HostSession {
         let style = W::for_link(&properties, size_bytes);
         self.touch_memory(style, &mut sender, &mut receiver, &mut messages, &properties)?;
         let probe_before = self.probe()?;
-        let rounds = self.measure_rtt(style, &mut sender, &mut receiver, &mut messages)?;
+        let rounds = if W::ROUND_TRIPS {
+            self.measure_rtt(style, &mut sender, &mut receiver, &mut messages)?
+        } else {
+            0
+        };
         let ticks = &self.ticks[..rounds];
-        let (rtt_mean_ns, rtt_typical_ns) =
-            (self.clock.mean_ns(ticks), self.clock.typical_ns(ticks));
+        let of_rounds = |figure: f64| (rounds > 0).then_some(figure);
+        let rtt_mean_ns = of_rounds(self.clock.mean_ns(ticks));
+        let rtt_typical_ns = of_rounds(self.clock.typical_ns(ticks));
         let rtt_counts = counts(&self.clock, ticks)?;
         let (stream, sent, arrived) =
             self.measure_oneway(style, &mut sender, &mut messages.outgoing, properties.lossy)?;
         let probe = self.probe()?;
+        let paced = self.measure_paced(style, &mut sender, &mut messages.outgoing, &properties)?;
 
         let host_after = Usage::of_this_process()?;
         let guest_after = self.ask_usage(Request::Leave)?;
@@ -200,6 +215,7 @@ impl HostSession {
             rtt_counts,
             rtt_mean_ns,
             rtt_typical_ns,
+            paced,
             oneway_ns: per_message(arrived.ended_ns - sent.began_ns),
             lost_share: 1.0 - arrived.count as f64 / stream.count as f64,
             empty_polls_per_msg: W::COUNTS_EMPTY_POLLS.then(|| per_message(arrived.empty_polls)),
@@ -229,14 +245,17 @@ impl HostSession {
 
     /// Sends through all of the memory that a link has, both ways, so that no page is touched for the
     /// first time while the clock runs. The kernel's buffers need no such thing.
-    fn touch_memory(
+    fn touch_memory<W, S, R>(
         &mut self,
-        style: impl Style,
-        sender: &mut impl Sender,
-        receiver: &mut impl Receiver,
+        style: W,
+        sender: &mut S,
+        receiver: &mut R,
         messages: &mut Messages,
         properties: &LinkProperties,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<()>
+    where
+        W: SendStyle<S> + RecvStyle<R>,
+    {
         let count = match properties.capacity {
             _ if properties.carrier != Carrier::SharedMemory => return Ok(()),
             Capacity::Bytes(bytes) => bytes / messages.outgoing.len() + 1,
@@ -259,13 +278,16 @@ impl HostSession {
 
     /// Measures round trips for as long as they shall last; returns how many there were, with their
     /// times at the front of `ticks`.
-    fn measure_rtt(
+    fn measure_rtt<W, S, R>(
         &mut self,
-        style: impl Style,
-        sender: &mut impl Sender,
-        receiver: &mut impl Receiver,
+        style: W,
+        sender: &mut S,
+        receiver: &mut R,
         messages: &mut Messages,
-    ) -> anyhow::Result<usize> {
+    ) -> anyhow::Result<usize>
+    where
+        W: SendStyle<S> + RecvStyle<R>,
+    {
         let budget = Duration::from_millis(self.spec.rtt_ms);
         let mut first = 0;
         let mut run = |ticks: &mut [u64]| {
@@ -296,10 +318,10 @@ impl HostSession {
     }
 
     /// Measures a stream for as long as it shall last.
-    fn measure_oneway(
+    fn measure_oneway<S>(
         &mut self,
-        style: impl Style,
-        sender: &mut impl Sender,
+        style: impl SendStyle<S>,
+        sender: &mut S,
         message: &mut [u8],
         lossy: bool,
     ) -> anyhow::Result<(Stream, Sent, Arrived)> {
@@ -318,6 +340,32 @@ impl HostSession {
         let count = how_many_fill(budget, MAX_STREAM, &mut run)?;
         run(count)?;
         last.context("at least one stream has run")
+    }
+
+    /// Measures streams at fixed rates, where it was asked for. Not of a link that may lose messages:
+    /// its receiver could not tell which moment belongs to which.
+    fn measure_paced<S>(
+        &mut self,
+        style: impl SendStyle<S>,
+        sender: &mut S,
+        message: &mut [u8],
+        properties: &LinkProperties,
+    ) -> anyhow::Result<Vec<PacedSample>> {
+        let PacedPlan { sizes_bytes, rates_per_s, duration_ms } = self.spec.paced.clone();
+        if properties.lossy || !sizes_bytes.contains(&message.len()) {
+            return Ok(Vec::new());
+        }
+        let measure = |rate_per_s| {
+            let pace = Pace::at_rate(rate_per_s, duration_ms, 0);
+            self.guest.say(&Request::ReceivePaced(pace))?;
+            pace.send(style, sender, message, &self.board)?;
+            let Answer::Paced { delay_counts, last_delay_ns } = self.guest.listen()? else {
+                bail!("not delays")
+            };
+            let reached_per_s = pace.reached_per_s(last_delay_ns);
+            Ok(PacedSample { rate_per_s, reached_per_s, delay_counts })
+        };
+        rates_per_s.into_iter().map(measure).collect()
     }
 
     /// Probes the cache line between the two cores; `None` where there is only one.
@@ -339,7 +387,7 @@ impl HostSession {
         }
     }
 
-    fn ask_usage(&mut self, request: Request) -> anyhow::Result<Usage> {
+    pub(super) fn ask_usage(&mut self, request: Request) -> anyhow::Result<Usage> {
         self.guest.say(&request)?;
         match self.guest.listen()? {
             Answer::Usage(usage) => Ok(usage),
@@ -347,7 +395,7 @@ impl HostSession {
         }
     }
 
-    fn hear_done(&mut self) -> anyhow::Result<()> {
+    pub(super) fn hear_done(&mut self) -> anyhow::Result<()> {
         hear_done(&mut self.guest)
     }
 }
@@ -377,7 +425,12 @@ pub(super) fn counts(clock: &Clock, ticks: &[u64]) -> anyhow::Result<Vec<(u64, u
     for &ticks in ticks {
         histogram.record(clock.ns(ticks).round() as u64)?;
     }
-    Ok(histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect())
+    Ok(recorded(&histogram))
+}
+
+/// The values of a histogram, and how often each was seen.
+pub(super) fn recorded(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
+    histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
 }
 
 pub(super) fn print(finding: &Finding) -> anyhow::Result<()> {

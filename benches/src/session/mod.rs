@@ -16,6 +16,7 @@ mod fill;
 pub mod guest;
 pub mod host;
 mod limits;
+mod links;
 mod protocol;
 mod usage;
 
@@ -55,6 +56,45 @@ impl Wait {
     }
 }
 
+/// What is done with the messages, or with the link.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Manner {
+    /// One by one, copied in and out: what every mechanism can do.
+    #[default]
+    Single,
+    /// The same by calls with a deadline.
+    Timed,
+    /// Written and read where they lie: [`crate::measure::in_place`].
+    InPlace,
+    /// Several by each call: [`crate::measure::batch`].
+    Batch,
+    /// No message is timed, but the link: what it costs to make, to have and to wait on.
+    Link,
+}
+
+impl Manner {
+    /// In words, for the progress and the notes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "one by one",
+            Self::Timed => "with deadlines",
+            Self::InPlace => "in place",
+            Self::Batch => "in batches",
+            Self::Link => "link alone",
+        }
+    }
+
+    /// Whether messages of this size are measured like this.
+    pub fn suits(self, size_bytes: usize) -> bool {
+        /// Batches are for messages that are small beside what a call costs.
+        const LONGEST_OF_BATCH: usize = 4096;
+        self != Self::Batch || size_bytes <= LONGEST_OF_BATCH
+    }
+}
+
 /// On which processors the two processes run, and whether those may halt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -86,6 +126,9 @@ impl Cores {
 pub struct SessionSpec {
     /// The mechanism and the way of waiting; `None` for the limits.
     pub subject: Option<(String, Wait)>,
+    /// What is done with the messages.
+    #[serde(default)]
+    pub manner: Manner,
     /// Where.
     pub cores: Cores,
     /// The processors of the host and of the guest.
@@ -96,10 +139,24 @@ pub struct SessionSpec {
     pub rtt_ms: u64,
     /// How long to measure the stream of one size, in milliseconds.
     pub oneway_ms: u64,
+    /// What is measured at fixed rates too.
+    #[serde(default)]
+    pub paced: PacedPlan,
     /// After how many seconds at one size the session is taken for hung.
     pub patience_s: u32,
     /// The calibrated clock: see [`crate::clock::Clock::calibrated`].
     pub ns_per_tick: Option<f64>,
+}
+
+/// What is measured at fixed rates: see [`crate::measure::paced`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacedPlan {
+    /// Sizes of message, in bytes.
+    pub sizes_bytes: Vec<usize>,
+    /// Messages a second.
+    pub rates_per_s: Vec<u32>,
+    /// For how long at each rate, in milliseconds.
+    pub duration_ms: u64,
 }
 
 impl SessionSpec {
@@ -129,6 +186,8 @@ pub enum Finding {
     },
     /// The limits were measured.
     Limits(LimitSample),
+    /// A link was measured.
+    Link(LinkSample),
     /// Something that the reader of the figures must know.
     Warning(String),
 }
@@ -142,12 +201,15 @@ pub struct Sample {
     pub placement: Placement,
     /// The probe after the measurement; `None` on one core.
     pub probe: Option<Probe>,
-    /// Round trips in nanoseconds: each value that was seen, and how often.
+    /// Round trips in nanoseconds: each value that was seen, and how often. Empty if none were
+    /// measured.
     pub rtt_counts: Vec<(u64, u64)>,
     /// The mean round trip in nanoseconds, of unrounded times.
-    pub rtt_mean_ns: f64,
+    pub rtt_mean_ns: Option<f64>,
     /// The mean of a typical stretch of round trips in nanoseconds: the median of the means of blocks.
-    pub rtt_typical_ns: f64,
+    pub rtt_typical_ns: Option<f64>,
+    /// Streams at fixed rates.
+    pub paced: Vec<PacedSample>,
     /// Time of the stream by messages arrived, in nanoseconds.
     pub oneway_ns: f64,
     /// Messages of the stream that did not arrive, by messages sent.
@@ -165,6 +227,49 @@ pub struct Sample {
     pub rss_kb: f64,
     /// Room in the link in bytes, where the link is bounded by bytes.
     pub capacity_bytes: Option<usize>,
+}
+
+/// What one session found of a stream at a fixed rate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PacedSample {
+    /// Messages a second, as intended.
+    pub rate_per_s: u32,
+    /// Messages a second, as they came.
+    pub reached_per_s: f64,
+    /// From the moment at which a message was due to be sent until it was received, in nanoseconds: each
+    /// value, to two digits, and how often it was seen.
+    pub delay_counts: Vec<(u64, u64)>,
+}
+
+/// What one session found of a link: a duplex one of two rings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LinkSample {
+    /// Whether the memory was taken when the link was made, or as it was used.
+    pub reserved: bool,
+    /// Room in each ring, in bytes.
+    pub capacity_bytes: usize,
+    /// Where the processors were to each other.
+    pub placement: Placement,
+    /// Times to make a link on a connected socket, until both ends were there, in microseconds.
+    pub setups_us: Vec<f64>,
+    /// Descriptors of one end.
+    pub fds_per_end: f64,
+    /// Memory of a new link, in KiB.
+    pub new: LinkMemory,
+    /// Memory of a link through which both rings have been filled, in KiB.
+    pub used: LinkMemory,
+    /// CPU time of a process that waits in `recv`, in nanoseconds per second. `None` if the kernel does
+    /// not tell.
+    pub parked_cpu_ns_per_s: Option<f64>,
+}
+
+/// Memory of a link, in KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkMemory {
+    /// Resident in both processes together, shared pages counted once.
+    pub resident_kb: f64,
+    /// Blocks of its files in memory, mapped or not. `None` if the kernel does not let us look.
+    pub files_kb: Option<f64>,
 }
 
 /// What one session found of the limits.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::usage::Usage;
 use crate::measure::oneway::{Arrived, Stream};
+use crate::measure::paced::Pace;
 
 /// What the host asks of the guest. Each is answered by one [`Answer`].
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -23,8 +24,20 @@ pub(super) enum Request {
     Receive(Stream),
     /// Send a stream.
     Send(Stream),
+    /// Tell what this process uses.
+    TellUsage,
     /// Tell what this process uses, and drop the links.
     Leave,
+    /// Receive a stream at a fixed rate.
+    ReceivePaced(Pace),
+    /// Make links of rings, one after another, over the sockets in the invitation that follows.
+    MakeLinks { count: u32, reserved: bool },
+    /// Make a link of rings over the socket in the invitation that follows, and keep it.
+    KeepLink { reserved: bool },
+    /// Send back these many messages on the link that was kept.
+    Echo { rounds: u32 },
+    /// Wait for one message on the link that was kept.
+    Park,
     /// Take part in the cache-line limit.
     LinePong { rounds: u64 },
     /// Take part in the futex limit.
@@ -40,6 +53,9 @@ pub(super) enum Answer {
     Done,
     /// The stream has arrived.
     Arrived(Arrived),
+    /// By how much each message of a paced stream came late: each value in nanoseconds, to two digits,
+    /// and how often.
+    Paced { delay_counts: Vec<(u64, u64)>, last_delay_ns: u64 },
     /// What the guest uses.
     Usage(Usage),
     /// It could not be done.

@@ -1,6 +1,8 @@
 //! What a process holds of the system: descriptors and resident memory.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,27 @@ impl Usage {
             .ok_or_else(|| io::Error::other("/proc/self/smaps_rollup lacks Pss_Anon, Pss_Shmem"))?;
         Ok(Self { fds, resident_kb })
     }
+}
+
+/// The blocks of the files in memory (memfds) of this label that this process maps, in KiB: also those
+/// that are reserved and untouched. `None` if the kernel lets only others look (proc_pid_map_files(5)).
+pub(super) fn memfd_kb(label: &str) -> Option<f64> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let path = format!("/memfd:{label} (deleted)");
+    let mut blocks = BTreeMap::new();
+    for line in maps.lines().filter(|line| line.ends_with(&path)) {
+        let range = line.split(' ').next()?;
+        let file = std::fs::metadata(format!("/proc/self/map_files/{range}")).ok()?;
+        blocks.insert(file.ino(), file.blocks());
+    }
+    Some(blocks.values().sum::<u64>() as f64 * 512.0 / 1024.0)
+}
+
+/// The CPU time of another process of one thread, in nanoseconds, as the scheduler counts it
+/// (`/proc/<pid>/schedstat`). `None` if it does not.
+pub(super) fn cpu_ns_of(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    stat.split(' ').next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -228,6 +228,9 @@ fn variant(row: &Row) -> String {
     if row.batch != 1 {
         parts.push(format!("batches of {}", row.batch));
     }
+    if row.deadline {
+        parts.push("with deadlines".into());
+    }
     if row.topology != "one-to-one" {
         parts.push(row.topology.clone());
     }
