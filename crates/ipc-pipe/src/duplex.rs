@@ -61,7 +61,11 @@ impl DuplexPipe {
     /// # Errors
     ///
     /// As there.
-    pub fn give_to(self, command: &mut Command, variable: &str) -> Result<[ChildEnd; 2], OpenError> {
+    pub fn give_to(
+        self,
+        command: &mut Command,
+        variable: &str,
+    ) -> Result<[ChildEnd; 2], OpenError> {
         let [send, receive] = variables(variable);
         Ok([self.sender.give_to(command, &send)?, self.receiver.give_to(command, &receive)?])
     }
@@ -218,7 +222,11 @@ impl HalfDuplexPipe {
     /// # Errors
     ///
     /// As there.
-    pub fn give_to(self, command: &mut Command, variable: &str) -> Result<[ChildEnd; 2], OpenError> {
+    pub fn give_to(
+        self,
+        command: &mut Command,
+        variable: &str,
+    ) -> Result<[ChildEnd; 2], OpenError> {
         command.env(format!("{variable}_TURN"), if self.has_turn { "1" } else { "0" });
         self.ends.give_to(command, variable)
     }

@@ -11,9 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use ipc_core::{Deadline, OsError, Resource};
 use rustix::fs::OFlags;
 
-/// Up to this length in bytes, a message is a short one: received through the reader's own buffer, many
-/// with one call, and waited for by calls that block.
-pub(crate) const SHORT_LEN_MAX: usize = 4096;
+/// Up to this length in bytes, a message is a short one, sent by calls that block.
+const SHORT_LEN_MAX: usize = 16 * 1024;
 
 /// An end of a pipe, of which nobody else uses the open file description meanwhile.
 #[derive(Debug)]

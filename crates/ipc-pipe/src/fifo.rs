@@ -384,7 +384,10 @@ impl Receiver for FifoReceiver {
     }
 }
 
-pub(crate) fn properties(capacity: Result<usize, OpenError>, max_message_bytes: usize) -> LinkProperties {
+pub(crate) fn properties(
+    capacity: Result<usize, OpenError>,
+    max_message_bytes: usize,
+) -> LinkProperties {
     LinkProperties {
         mechanism: "FIFO",
         establishment: Establishment::Name,

@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use crate::buffers::{Gathered, Input};
-use crate::end::{End, SHORT_LEN_MAX};
+use crate::end::End;
 use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header};
 use crate::rendezvous;
 use crate::unfinished::{TAG_LEN, Unfinished};
@@ -29,6 +29,10 @@ use crate::unfinished::{TAG_LEN, Unfinished};
 const LOOKS: u32 = 8;
 /// Pauses of the processor between two looks: some 500 ns.
 const PAUSES: u32 = 24;
+
+/// Up to this length in bytes, messages are received through the reader's own buffer, many with one
+/// call; longer ones into the caller's.
+const COPIED_LEN_MAX: usize = 4096;
 
 /// The least that the reader's buffer holds, in bytes: what a pipe of default capacity does.
 const MIN_INPUT_LEN: usize = 64 * 1024;
@@ -211,7 +215,7 @@ impl FrameReader {
 
     fn fill_into(&mut self, buffer: &mut [u8]) -> Result<Fill, OsError> {
         let is_between_messages = self.frame.is_none() && self.gathered.is_empty();
-        if is_between_messages && self.input.bytes().is_empty() && self.last_len > SHORT_LEN_MAX {
+        if is_between_messages && self.input.bytes().is_empty() && self.last_len > COPIED_LEN_MAX {
             return self.fill_in_place(buffer);
         }
         let (read, into_message) = match &mut self.frame {
@@ -225,7 +229,7 @@ impl FrameReader {
                 let message = self.gathered.room(frame.missing, buffer);
                 let into_message = message.len();
                 let input = self.input.room();
-                let is_long = frame.more || frame.missing > SHORT_LEN_MAX;
+                let is_long = frame.more || frame.missing > COPIED_LEN_MAX;
                 let after = if is_long { HEADER_LEN } else { input.len() };
                 let mut parts = [IoSliceMut::new(message), IoSliceMut::new(&mut input[..after])];
                 let read =

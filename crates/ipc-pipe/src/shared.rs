@@ -83,7 +83,8 @@ impl Receiver for SharedFifoReceiver {
                 return Ok(Received::of_len(len));
             }
             let packet = &mut self.packet[..];
-            let fill = match rustix::io::retry_on_intr(|| rustix::io::read(&self.end, &mut *packet)) {
+            let fill = match rustix::io::retry_on_intr(|| rustix::io::read(&self.end, &mut *packet))
+            {
                 Ok(0) => why_nothing(self.end.as_fd(), &self.link)?,
                 Ok(len) => {
                     self.held = 0..len;

@@ -45,8 +45,7 @@ impl PipeWriter {
     pub(crate) fn into_blocking_descriptor(self) -> Result<OwnedFd, OpenError> {
         let link = self.writer.link().clone();
         let end = self.writer.into_end();
-        end.into_blocking()
-            .map_err(|error| OpenError::from_os("fcntl(F_SETFL)", &link, error))
+        end.into_blocking().map_err(|error| OpenError::from_os("fcntl(F_SETFL)", &link, error))
     }
 }
 
@@ -58,8 +57,7 @@ impl PipeReader {
     pub(crate) fn into_blocking_descriptor(self) -> Result<OwnedFd, OpenError> {
         let link = self.reader.link().clone();
         let end = self.reader.into_end();
-        end.into_blocking()
-            .map_err(|error| OpenError::from_os("fcntl(F_SETFL)", &link, error))
+        end.into_blocking().map_err(|error| OpenError::from_os("fcntl(F_SETFL)", &link, error))
     }
 }
 

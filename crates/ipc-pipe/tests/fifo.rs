@@ -391,8 +391,7 @@ fn long_messages_of_many_senders_never_mix_and_a_killed_one_holds_up_nobody() {
     let scope = Scope::new();
     let fifo = Fifo::create_new(scope.path("fifo")).expect("made");
     let mut receiver = fifo.open_receiver().expect("opened");
-    let mut senders: Vec<_> =
-        (0..=SENDERS).map(|part| another(TEST, part, fifo.path())).collect();
+    let mut senders: Vec<_> = (0..=SENDERS).map(|part| another(TEST, part, fifo.path())).collect();
     let mut received = [0; SENDERS];
     let mut given_up = 0;
     while received.iter().sum::<usize>() < SENDERS * MESSAGES {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ipc_core::{
-    Armed, Deadline, Interest, LinkProperties, PeerId, Received, Receiver, RecvError, SendError, Sender,
-    WaitSource,
+    Armed, Deadline, Interest, LinkProperties, PeerId, Received, Receiver, RecvError, SendError,
+    Sender, WaitSource,
 };
 
 use crate::framing::{Frame, FrameReader, FrameWriter};
@@ -99,10 +99,7 @@ impl StreamReceiver {
     /// # Errors
     ///
     /// Those of a receive.
-    pub fn recv_bytes(
-        &mut self,
-        deadline: Deadline,
-    ) -> Result<(Bytes, Option<PeerId>), RecvError> {
+    pub fn recv_bytes(&mut self, deadline: Deadline) -> Result<(Bytes, Option<PeerId>), RecvError> {
         match self.reader.recv_bytes(self.socket.as_fd(), deadline) {
             Ok((Frame::Message(_), bytes)) => Ok((bytes, self.link.peer)),
             Ok((frame, _)) => Err(self.no_message(frame, 0, deadline)),

@@ -27,11 +27,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 /// Receives what socat relays from its input, answers, and sees what it relays to its output.
-fn talk_to_socat(
-    mut socat: Child,
-    receiver: &mut dyn Receiver,
-    sender: impl Sender + 'static,
-) {
+fn talk_to_socat(mut socat: Child, receiver: &mut dyn Receiver, sender: impl Sender + 'static) {
     let mut input = socat.stdin.take().expect("piped");
     input.write_all(&framed(b"from socat")).expect("written");
     input.write_all(&framed(b"")).expect("written");

@@ -316,10 +316,7 @@ fn a_one_way_link_carries_one_way() {
             let mut buffer = [0; 8];
             me.receive_from(&it, &mut buffer, Deadline::Never).expect("receives");
             let error = me.send(&it, b"no", Deadline::Never).expect_err("against the direction");
-            assert!(
-                matches!(error, DirectError::Send(SendError::Unsupported { .. })),
-                "{error}"
-            );
+            assert!(matches!(error, DirectError::Send(SendError::Unsupported { .. })), "{error}");
             guest.tell("more");
             let received = me.receive_from(&it, &mut buffer, Deadline::Never).expect("receives");
             assert_eq!(&buffer[..received.len], b"two");
@@ -333,8 +330,7 @@ fn a_one_way_link_carries_one_way() {
             assert!(matches!(error.kind(), OpenErrorKind::InUse(_)), "{error}");
             me.send(&it, b"one", Deadline::Never).expect("sends");
             host.hear();
-            let error =
-                me.receive_from(&it, &mut [0; 8], Deadline::Now).expect_err("only to send");
+            let error = me.receive_from(&it, &mut [0; 8], Deadline::Now).expect_err("only to send");
             let DirectError::Link(error) = error else { panic!("{error}") };
             assert!(matches!(error.kind(), OpenErrorKind::Unsupported(_)), "{error}");
             me.send(&it, b"two", Deadline::Never).expect("sends");
@@ -386,10 +382,7 @@ fn a_message_that_does_not_fit_stays_and_is_first_again() {
             guest.hear();
             let error = me.receive_any(&mut [0; 2], Deadline::Never).expect_err("does not fit");
             assert!(
-                matches!(
-                    error,
-                    DirectError::Receive(RecvError::BufferTooSmall { needed: 9, .. })
-                ),
+                matches!(error, DirectError::Receive(RecvError::BufferTooSmall { needed: 9, .. })),
                 "{error}"
             );
             let mut buffer = [0; 16];

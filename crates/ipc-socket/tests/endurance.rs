@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use ipc_core::{Deadline, Receiver, RecvError, Sender};
 use ipc_socket::direct::{Direct, Peer};
-use ipc_socket::{TcpConnection, TcpListener, UnixOptions, UnixStreamConnection, UnixStreamListener};
+use ipc_socket::{
+    TcpConnection, TcpListener, UnixOptions, UnixStreamConnection, UnixStreamListener,
+};
 use ipc_testing::{Scope, between_processes};
 use rustix::process::Signal;
 
@@ -75,8 +77,7 @@ fn ten_thousand_peers_that_connect_send_and_are_gone_lose_nothing_and_leave_noth
 
 #[test]
 fn hundreds_of_killed_processes_lose_nothing_that_they_sent_and_leave_nothing() {
-    const TEST: &str =
-        "hundreds_of_killed_processes_lose_nothing_that_they_sent_and_leave_nothing";
+    const TEST: &str = "hundreds_of_killed_processes_lose_nothing_that_they_sent_and_leave_nothing";
     const KILLED: u32 = 300;
     if let Ok(pid) = std::env::var("IPC_SOCKET_VICTIM_OF") {
         let mut me = Direct::open().expect("opens");
@@ -240,12 +241,13 @@ fn bytes_arrive_whole_however_they_lie() {
             let error = receiver.recv_bytes(Deadline::Never).expect_err("the end");
             assert!(matches!(error, RecvError::PeerGone { .. }), "{error}");
             // What was received is not overwritten by what came after.
-            assert!(kept.iter().all(|(number, message)| message.iter().all(|b| *b == *number as u8)));
+            assert!(
+                kept.iter().all(|(number, message)| message.iter().all(|b| *b == *number as u8))
+            );
             assert!(receiver.as_fd().try_clone_to_owned().is_ok());
         },
         |host| {
-            let connection =
-                UnixStreamConnection::connect(host.hear().as_str(), Deadline::Never);
+            let connection = UnixStreamConnection::connect(host.hear().as_str(), Deadline::Never);
             let mut sender = connection.expect("connects").sender;
             for (number, len) in lengths().enumerate() {
                 sender.send(&vec![number as u8; len]).expect("sends");

@@ -344,8 +344,9 @@ impl Direct {
                 }
                 Claim::Theirs(attempt) => {
                     let listener = self.listener.as_fd();
-                    let ended = rendezvous::wait_for_other(listener, Some(&attempt), peer, deadline)
-                        .map_err(|error| self.failed("poll", error))?;
+                    let ended =
+                        rendezvous::wait_for_other(listener, Some(&attempt), peer, deadline)
+                            .map_err(|error| self.failed("poll", error))?;
                     if !ended {
                         let kind = OpenErrorKind::TimedOut;
                         return Err(OpenError::new("link", &peer.resource(), kind));
@@ -472,8 +473,9 @@ impl Direct {
         let mut events = [MaybeUninit::<Event>::uninit(); BATCH];
         for patience in [Deadline::Now, deadline] {
             let waits = patience != Deadline::Now;
-            if waits && !poll::wait_ready(self.epoll.as_fd(), Interest::Readable, patience)
-                .map_err(|error| self.failed("poll", error))?
+            if waits
+                && !poll::wait_ready(self.epoll.as_fd(), Interest::Readable, patience)
+                    .map_err(|error| self.failed("poll", error))?
             {
                 break;
             }

@@ -157,9 +157,7 @@ pub(super) fn identify(socket: BorrowedFd<'_>, any_user: bool) -> Option<Peer> {
     let liveness = match control::socket_peerpidfd(socket) {
         Ok(pidfd) => Some(Liveness::of_pidfd(pidfd)),
         // Before Linux 6.5: the number still means whoever connected, as long as that has not hung up.
-        Err(Errno::NOPROTOOPT) => {
-            Liveness::of_process(pid).ok().filter(|_| !has_hung_up(socket))
-        }
+        Err(Errno::NOPROTOOPT) => Liveness::of_process(pid).ok().filter(|_| !has_hung_up(socket)),
         // It is dead and reaped; what it sent is here.
         Err(_) => None,
     };
@@ -172,11 +170,7 @@ pub(super) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
     poll::poll_until(&mut fds, Deadline::Now).is_ok_and(|ready| ready > 0)
 }
 
-fn check_user(
-    found: ProcessPeer,
-    any_user: bool,
-    resource: &Resource,
-) -> Result<(), OpenError> {
+fn check_user(found: ProcessPeer, any_user: bool, resource: &Resource) -> Result<(), OpenError> {
     let ours = rustix::process::geteuid().as_raw();
     if any_user || found.uid == ours {
         return Ok(());
