@@ -227,6 +227,7 @@ pub const MECHANISMS: &[Mechanism] = &[
     kernel_mechanism!("unix-stream", |_| ipc_socket::testing::UnixStream),
     kernel_mechanism!("unix-seqpacket", |_| ipc_socket::testing::UnixSeqpacket),
     kernel_mechanism!("unix-dgram", |_| ipc_socket::testing::UnixDatagram),
+    kernel_mechanism!("direct", |_| ipc_socket::testing::Direct),
     kernel_mechanism!("tcp", |_| ipc_socket::testing::Tcp),
     kernel_mechanism!("udp", |_| ipc_socket::testing::Udp),
     Mechanism {
