@@ -261,11 +261,14 @@ pub struct DirectEnd<E> {
     _session: Arc<Mutex<Session>>,
 }
 
+/// The two ends of the link, unless they are in use.
+type Ends = (Option<PacketSender>, Option<PacketReceiver>);
+
 /// This process, and those ends of its link that are not in use yet. All ends of a process share it.
 #[derive(Debug)]
 struct Session {
     direct: crate::direct::Direct,
-    ends: Option<(Option<PacketSender>, Option<PacketReceiver>)>,
+    ends: Option<Ends>,
 }
 
 impl Session {
@@ -285,7 +288,7 @@ impl Session {
     fn end<E>(
         session: &Arc<Mutex<Self>>,
         pid: u32,
-        choose: fn(&mut (Option<PacketSender>, Option<PacketReceiver>)) -> Option<E>,
+        choose: fn(&mut Ends) -> Option<E>,
     ) -> Result<DirectEnd<E>, OpenError> {
         let mut inner = session.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *inner;
