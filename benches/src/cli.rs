@@ -80,6 +80,10 @@ struct Arguments {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     cpus: Vec<usize>,
 
+    /// Measure other libraries too: as `cargo xtask bench --peers`, which builds those that it can.
+    #[arg(long)]
+    peers: bool,
+
     /// List the mechanisms and their ways of waiting, and measure nothing.
     #[arg(long)]
     list: bool,
@@ -152,6 +156,10 @@ fn bench(arguments: &Arguments, mechanisms: &[Mechanism]) -> anyhow::Result<()> 
     let wanted = |name: &str| {
         arguments.only.is_empty() || arguments.only.iter().any(|part| name.contains(part.as_str()))
     };
+    ensure!(
+        !arguments.peers || mechanisms.iter().any(|mechanism| mechanism.peer),
+        "built without other libraries; `cargo xtask bench --peers` builds them"
+    );
     if arguments.properties {
         print!("{}", properties::table(mechanisms)?);
         return Ok(());
@@ -180,7 +188,10 @@ fn bench(arguments: &Arguments, mechanisms: &[Mechanism]) -> anyhow::Result<()> 
     }
     let plan = Plan::new(extent, mechanisms, wanted, sizes(&arguments.sizes)?, two_cores);
     let runner = Runner { cpus, ns_per_tick: Clock::calibrate().ns_per_tick() };
-    let findings = runner.run(&plan)?;
+    let mut findings = runner.run(&plan)?;
+    // What the program that built this one left out, a line each.
+    let notes = std::env::var("IPC_BENCH_NOTES").unwrap_or_default();
+    findings.warnings.extend(notes.lines().map(str::to_owned));
     let record = summary::record(&findings, mechanisms, machine::describe(cpus));
     // Read before the new record is written: it may be the latest one.
     let old = arguments.compare.as_deref().map(read).transpose()?;
