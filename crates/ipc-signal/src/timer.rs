@@ -83,7 +83,8 @@ impl SignalTimer {
     }
 
     /// How many expiries the signal that was last taken stood for, beyond the first
-    /// (`timer_getoverrun(2)`). The kernel's own word, unlike the number in the message.
+    /// (`timer_getoverrun(2)`). The kernel's own word, unlike the number in the message; but a receiver
+    /// that reads a signalfd takes several signals at once, and may have taken a later one than it gave.
     ///
     /// # Errors
     ///

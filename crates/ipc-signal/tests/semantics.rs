@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ipc_core::{Deadline, RecvError, SendError};
 use ipc_signal::{
-    MaskGuard, RealtimeSignal, Schedule, Signal, SignalListener, SignalReceiver, SignalTarget,
-    SignalTimer, TimerClock, TimerDescriptor,
+    MaskGuard, RealtimeSignal, Schedule, Signal, SignalListener, SignalTarget, SignalTimer,
+    SigwaitReceiver, TimerClock, TimerDescriptor,
 };
 use ipc_testing::{Guest, Host, between_processes};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -258,7 +258,8 @@ fn a_timer_has_one_signal_in_the_queue_and_counts_what_expires_meanwhile() {
     // A timer signals its own process; the guest is there to have one that nothing else disturbs.
     between_processes!(|guest| guest.finish(), |_host| {
         const INTERVAL: Duration = Duration::from_millis(1);
-        let mut receiver = SignalReceiver::open(low()).expect("all threads block it");
+        // It takes one signal at a time, which is what the timer's own count is of.
+        let mut receiver = SigwaitReceiver::open(low()).expect("all threads block it");
         let mut timer = SignalTimer::open(TimerClock::Monotonic, low(), 7).expect("a timer");
         let mut clock = TimerDescriptor::open(TimerClock::Monotonic).expect("a timer");
         timer.set(Schedule::after(INTERVAL).every(INTERVAL)).expect("set");
