@@ -46,19 +46,24 @@ pub(crate) fn open_for_receiver(
     link: &Resource,
     deadline: Deadline,
 ) -> Result<OwnedFd, OpenError> {
-    match open_end(path, OFlags::WRONLY, link) {
+    // An end that was opened stays open: a program that has blocked in its open(2) goes on with it, and
+    // would take its closing for the end of the stream.
+    let end = match open_end(path, OFlags::WRONLY, link) {
         Ok(end) if has_marked_receiver(end.as_fd(), link)? => return Ok(end),
         Ok(end) if deadline == Deadline::Now && has_reader(end.as_fd(), link)? => return Ok(end),
-        Ok(_) => {}
-        Err(error) if is_no_reader(&error) => {}
+        Ok(end) => Some(end),
+        Err(error) if is_no_reader(&error) => None,
         Err(error) => return Err(error),
-    }
+    };
     if deadline == Deadline::Now {
         let kind = OpenErrorKind::Refused(Errno::NXIO.into());
         return Err(OpenError::new("open", link, kind));
     }
     let openings = Openings::watch(path, link)?;
-    let end = open_without_receiver(path, link)?;
+    let end = match end {
+        Some(end) => end,
+        None => open_without_receiver(path, link)?,
+    };
     while !has_receiver(end.as_fd(), &openings, deadline, link)? {
         let found = rustix::fs::fstat(&end).map_err(|e| OpenError::from_os("fstat", link, e))?;
         if found.st_nlink == 0 {
