@@ -240,8 +240,8 @@ fn compared(arguments: &Arguments, old: &Record, new: &Record) -> anyhow::Result
     let comparison = compare::compare(old, new);
     let name = arguments.compare.as_deref().unwrap_or(Path::new("another record"));
     print!("\n{}", compare::render(&comparison, &name.display().to_string()));
-    let slower = comparison.slower.len();
-    ensure!(!arguments.fail_on_regression || slower == 0, "{slower} figures have become slower");
+    let fails = arguments.fail_on_regression && comparison.has_regression();
+    ensure!(!fails, "something has become slower than in {}", name.display());
     Ok(())
 }
 

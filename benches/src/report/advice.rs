@@ -111,6 +111,8 @@ fn one(
 pub enum Overtakes {
     /// At every size that was measured for both.
     Always,
+    /// At none by more than a tenth, nor slower by more.
+    Even,
     /// From about this size; the sizes measured lie on both sides of it.
     From(f64),
     /// At none: the mechanism is faster at the largest size.
@@ -148,9 +150,11 @@ fn overtakes(record: &Record, name: &str, situation: Situation, figure: Figure) 
         let other = of(&|row| row.mechanism == name);
         ratios.extend(shared.zip(other).map(|(shared, other)| (size as f64, other / shared)));
     }
+    let clear = |(_, ratio): &(f64, f64)| !(1.0 / AS_FAST..=AS_FAST).contains(ratio);
     let wins = ratios.iter().rev().take_while(|(_, ratio)| *ratio > 1.0).count();
     match ratios.len() - wins {
         _ if ratios.is_empty() => Overtakes::Unknown,
+        _ if !ratios.iter().any(clear) => Overtakes::Even,
         0 => Overtakes::Always,
         losses if wins > 0 => {
             // Where the straight line between the two, both axes logarithmic, meets one.
@@ -182,6 +186,10 @@ pub fn overtaking_sentences(record: &Record) -> Vec<String> {
                 if every { "each of the kernel's mechanisms".into() } else { always.join(", ") };
             parts.push(format!("at every size faster than {whom}"));
         }
+        let even = names(&|of| of == Overtakes::Even);
+        if !even.is_empty() {
+            parts.push(format!("within a tenth as fast as {}", even.join(", ")));
+        }
         for (name, of) in &all {
             if let Overtakes::From(bytes) = of[index] {
                 parts.push(format!("faster than {name} from about {}", rough_size(bytes)));
@@ -189,7 +197,7 @@ pub fn overtaking_sentences(record: &Record) -> Vec<String> {
         }
         let never = names(&|of| of == Overtakes::Never);
         if !never.is_empty() {
-            parts.push(format!("at no size faster than {}", never.join(", ")));
+            parts.push(format!("slower than {}", never.join(", ")));
         }
         if !parts.is_empty() {
             sentences.push(format!("{title}: shared memory is {}.", parts.join("; ")));
@@ -253,4 +261,92 @@ pub fn warnings(record: &Record) -> Vec<String> {
     }
     all.extend(record.warnings.iter().cloned());
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_fastest_is_advised_with_its_distance_to_the_next() {
+        let all = advice(&fixture::record());
+        let first = &all[0];
+        assert_eq!(first.when, "Both sides busy, messages of 64 B");
+        assert_eq!((first.pick.as_str(), first.figure.as_str()), ("ring", "213 ns a round trip"));
+        assert!(
+            first.because.starts_with("2.13 × the cache line; next is shm-semaphore with 3.38 ×")
+        );
+        assert!(first.because.contains("of the kernel's, mq-posix with 7.35 ×"), "{first:?}");
+        let large = all.iter().find(|advice| advice.when == "A stream of messages of 1 MiB");
+        assert_eq!(large.map(|advice| advice.pick.as_str()), Some("ring"));
+    }
+
+    #[test]
+    fn those_that_are_as_fast_are_advised_together() {
+        let all = advice(&fixture::record());
+        let asleep = all.iter().find(|advice| advice.when.starts_with("The receiver sleeps"));
+        let asleep = asleep.expect("there is such an answer");
+        assert!(asleep.pick.starts_with("ring, shm-semaphore, mq-posix"), "{asleep:?}");
+    }
+
+    #[test]
+    fn other_libraries_are_compared_with_but_not_advised() {
+        let mut record: Record = fixture::record();
+        for row in record.results.iter_mut().filter(|row| row.mechanism == "ring") {
+            (row.mechanism, row.peer) = ("other-ring".into(), true);
+        }
+        let first = advice(&record).remove(0);
+        assert_eq!(first.pick, "shm-semaphore");
+        assert!(first.because.contains("of other libraries, other-ring with 0.30 ×"), "{first:?}");
+    }
+
+    #[test]
+    fn shared_memory_overtakes_where_the_lines_cross() {
+        let mut record: Record = fixture::record();
+        let of = |record: &Record, name: &str| {
+            let all = overtaking(record);
+            all.iter().find(|(other, _)| *other == name).map(|(_, of)| of[0])
+        };
+        assert_eq!(of(&record, "pipe"), Some(Overtakes::Always));
+        assert_eq!(of(&record, "ring"), None, "it is shared memory itself");
+        // As long as in shared memory at 724 B, the middle of 64 B and 8 KiB on a logarithmic axis.
+        let shared = |size| if size < 1000 { 200.0 } else { 400.0 };
+        for row in record.results.iter_mut().filter(|row| row.wait == "spin") {
+            let factor = if row.size_bytes < 1000 { 0.5 } else { 2.0 };
+            let factor = if row.mechanism == "pipe" { factor } else { 1.0 };
+            row.rtt_ns.p50 = Some(shared(row.size_bytes) * factor);
+        }
+        let Some(Overtakes::From(bytes)) = of(&record, "pipe") else { panic!("they cross") };
+        assert!((bytes - 724.0).abs() < 1.0, "{bytes}");
+        assert_eq!(rough_size(bytes), "700 B");
+        assert_eq!(of(&record, "tcp"), Some(Overtakes::Even));
+        for row in record.results.iter_mut().filter(|row| row.mechanism == "pipe") {
+            row.rtt_ns.p50 = Some(1.0);
+        }
+        assert_eq!(of(&record, "pipe"), Some(Overtakes::Never));
+    }
+
+    #[test]
+    fn a_clean_record_has_no_warnings_and_a_doubtful_one_several() {
+        let mut record: Record = fixture::record();
+        assert_eq!(warnings(&record), Vec::<String>::new());
+        record.machine.virtual_machine = Some(true);
+        for row in &mut record.results {
+            row.oneway_max_ns = row.oneway_min_ns.map(|ns| ns * 3.0);
+        }
+        record.results[0].placement = "unknown".into();
+        record.results[1].placement = "far".into();
+        record.results[2].runs = 1;
+        let all = warnings(&record).join("\n");
+        for part in [
+            "a virtual machine",
+            "not pinned",
+            "1 of 108 rows: cores not near",
+            "only once",
+            "noisy",
+        ] {
+            assert!(all.contains(part), "{part} in {all}");
+        }
+    }
 }

@@ -6,7 +6,11 @@
 //! what the repetitions of both runs differ among themselves, and as plain time. The last keeps a
 //! disturbed limit from accusing everybody; it is left out between different processors, where times
 //! say nothing.
+//!
+//! Single figures of short runs are too uncertain to see less than a factor of three. But many of them
+//! do not go astray together: a mechanism is also flagged as a whole, if most of its figures agree.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::schema::{Limits, Record, Row};
@@ -17,7 +21,14 @@ use super::view::{Situation, is_steady, plain_oneway_ns};
 const TOLERANCE: f64 = 1.25;
 
 /// By how much a figure may differ whose repetitions are not known to agree.
-const TOLERANCE_WITHOUT_SPREAD: f64 = 2.0;
+const TOLERANCE_WITHOUT_SPREAD: f64 = 3.0;
+
+/// How many figures of a mechanism are enough to speak of it as a whole.
+const MANY: usize = 8;
+
+/// By how much three quarters of a mechanism's figures must have moved, to flag it as a whole; their
+/// median by [`TOLERANCE`].
+const MOST_AGREE: f64 = 1.1;
 
 /// With fewer repetitions than these, the least and the greatest say little.
 const REPETITIONS: u32 = 3;
@@ -31,6 +42,8 @@ pub struct Comparison {
     pub with_spread: usize,
     /// Rows that only one of them has, or that were measured with the cores elsewhere.
     pub left_out: usize,
+    /// Mechanisms that have become slower as a whole: name, figures, and their median factor.
+    pub slower_as_a_whole: Vec<(String, usize, f64)>,
     /// What has become slower, the worst first.
     pub slower: Vec<Change>,
     /// What has become faster, the best first.
@@ -52,6 +65,13 @@ pub struct Change {
     pub ns: (f64, f64),
 }
 
+impl Comparison {
+    /// Whether anything has become slower.
+    pub fn has_regression(&self) -> bool {
+        !(self.slower.is_empty() && self.slower_as_a_whole.is_empty())
+    }
+}
+
 impl Change {
     /// How many times as long it takes, by multiples of the limit.
     pub fn factor(&self) -> f64 {
@@ -63,6 +83,8 @@ impl Change {
 pub fn compare(old: &Record, new: &Record) -> Comparison {
     let mut comparison = Comparison { limits: moved_limits(old, new), ..Comparison::default() };
     let same_processor = old.machine.cpu == new.machine.cpu;
+    // By mechanism, the factors by which its figures have at least moved.
+    let mut factors: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for row in &new.results {
         let before = old.results.iter().find(|before| is_same(before, row));
         let Some(before) = before.filter(|before| before.placement == row.placement) else {
@@ -74,6 +96,9 @@ pub fn compare(old: &Record, new: &Record) -> Comparison {
             let (Some(was), Some(is)) = (was, is) else { continue };
             comparison.compared += 1;
             comparison.with_spread += usize::from(was.has_spread && is.has_spread);
+            let by_time = if same_processor { is.ns / was.ns } else { f64::INFINITY };
+            let factor = by_time.min(is.multiple() / was.multiple());
+            factors.entry(&row.mechanism).or_default().push(factor);
             let change = || Change {
                 row: name_of(row),
                 figure: name,
@@ -85,6 +110,14 @@ pub fn compare(old: &Record, new: &Record) -> Comparison {
             } else if was.is_slower_than(&is, same_processor) {
                 comparison.faster.push(change());
             }
+        }
+    }
+    for (mechanism, mut factors) in factors {
+        factors.sort_unstable_by(f64::total_cmp);
+        let (quarter, median) = (factors[factors.len() / 4], factors[factors.len() / 2]);
+        if factors.len() >= MANY && quarter > MOST_AGREE && median > TOLERANCE {
+            let whole = (mechanism.to_owned(), factors.len(), median);
+            comparison.slower_as_a_whole.push(whole);
         }
     }
     let in_new = |before: &&Row| new.results.iter().any(|row| is_same(before, row));
@@ -220,6 +253,13 @@ pub fn render(comparison: &Comparison, old_name: &str) -> String {
         let moved = moved.map(|(name, by)| format!("{name} {} ×", multiple(Some(*by))));
         text += &wrap("limits that moved: ", &moved.collect::<Vec<_>>().join("; "));
     }
+    for (mechanism, figures, factor) in &comparison.slower_as_a_whole {
+        let factor = multiple(Some(*factor));
+        let _ = writeln!(
+            text,
+            "slower as a whole: {mechanism}, {factor} × (median of {figures} figures)"
+        );
+    }
     let mut put = |title: &str, changes: &[Change]| {
         let none = if changes.is_empty() { " none" } else { " × (multiples of the limit; times)" };
         let _ = writeln!(text, "{title}:{none}");
@@ -288,6 +328,10 @@ mod tests {
         assert!(comparison.slower.iter().all(|change| change.row.starts_with("ring, ")));
         assert!(comparison.slower.iter().all(|change| (change.factor() - 1.6).abs() < 0.01));
         assert!(comparison.faster.is_empty());
+        let [(mechanism, figures, _)] = &comparison.slower_as_a_whole[..] else {
+            panic!("only the ring: {:?}", comparison.slower_as_a_whole);
+        };
+        assert_eq!((mechanism.as_str(), *figures), ("ring", 2 * rows));
         let back = compare(&slowed(record(), 1.6, ring), &record());
         assert_eq!((back.slower.len(), back.faster.len()), (0, 2 * rows));
     }
@@ -303,14 +347,15 @@ mod tests {
     }
 
     #[test]
-    fn without_a_spread_only_a_factor_of_two_counts() {
+    fn without_a_spread_only_a_mechanism_as_a_whole_is_seen_to_be_slower() {
         let once = |mut record: Record| {
             record.results.iter_mut().for_each(|row| row.runs = 1);
             record
         };
         let comparison = compare(&once(record()), &slowed(once(record()), 1.7, |_| true));
         assert_eq!((comparison.slower.len(), comparison.with_spread), (0, 0));
-        let comparison = compare(&once(record()), &slowed(once(record()), 3.0, |_| true));
+        assert!(comparison.has_regression() && comparison.slower_as_a_whole.len() > 5);
+        let comparison = compare(&once(record()), &slowed(once(record()), 4.0, |_| true));
         assert_eq!(comparison.slower.len(), comparison.compared);
     }
 
@@ -330,7 +375,7 @@ mod tests {
             plain.oneway_ns = plain.oneway_ns.map(|ns| ns * 3.0);
         }
         let comparison = compare(&record(), &slow);
-        assert!(comparison.slower.is_empty() && comparison.compared > 0);
+        assert!(!comparison.has_regression() && comparison.compared > 0);
         assert!(comparison.limits.iter().all(|(_, by)| (by - 3.0).abs() < 0.01));
     }
 

@@ -32,6 +32,7 @@ pub(super) fn overtaking(record: &Record) -> Markup {
     let cell = |of: Overtakes| match of {
         Overtakes::Always => html! { td.yes { "always" } },
         Overtakes::From(bytes) => html! { td { "from " (rough_size(bytes)) } },
+        Overtakes::Even => html! { td { "as fast" } },
         Overtakes::Never => html! { td.no { "never" } },
         Overtakes::Unknown => html! { td { "–" } },
     };
@@ -58,7 +59,8 @@ pub(super) fn multiples(record: &Record) -> Markup {
         return html! {};
     };
     let [looking, ..] = SITUATIONS;
-    let names = view::mechanisms(record);
+    let mut names = view::mechanisms(record);
+    names.retain(|name| has_size(record, name, small));
     let of = |name: &str, rows: Vec<&Row>, figure: &dyn Fn(&Row) -> Option<f64>| {
         multiple(rows.into_iter().find(|row| row.mechanism == name).and_then(figure))
     };
@@ -97,6 +99,11 @@ pub(super) fn multiples(record: &Record) -> Markup {
             p.note { "Messages of " (size_name(small)) " unless the column says otherwise." }
         }
     }
+}
+
+/// Whether a mechanism was measured at this size.
+fn has_size(record: &Record, name: &str, size: usize) -> bool {
+    record.results.iter().any(|row| row.mechanism == name && row.size_bytes == size)
 }
 
 /// What the machine allows.
