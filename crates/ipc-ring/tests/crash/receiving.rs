@@ -218,11 +218,13 @@ fn synchronous(act: Act) -> Scene {
             Err(SendError::PeerGone { .. }) => false,
             Err(error) => panic!("{error}"),
         };
+        // Not before it is known: else a batch that has just woken us would take more, or not, as the
+        // race between the two goes.
+        let fate = survivor.fate();
         // Taken, and then killed, it is still gone.
         let limit = Some(8);
         let went_on = send_to_the_end(sent + 1, LONGEST, limit, &mut sender, Manner::Parked);
         drop(sender);
-        let fate = survivor.fate();
         assert_eq!(went_on, fate == Fate::Stopped);
         assert!(is_taken || !went_on, "gone, and then there again");
         u64::from(is_taken)

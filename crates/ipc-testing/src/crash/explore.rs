@@ -15,7 +15,7 @@ use super::watch::Watch;
 use super::{Effort, PATIENCE, Scene, Unsupported};
 
 /// How often a late survivor or a missed point is tried again.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 5;
 
 /// Tries these scenes, given by their numbers.
 pub(super) fn explore(

@@ -60,8 +60,8 @@
 //!   only grow. What is visible if the victim dies at one instruction is so at each later one. With
 //!   [`Scene::takes_effect`] it must grow.
 //! - The survivor holds the same descriptors, shared mappings, threads and signal actions as before.
-//! - Time. A survivor that needs longer than [`PATIENCE`] fails, unless it is quick at a second or third
-//!   attempt at the same point: on a busy machine anybody may be late once.
+//! - Time. A survivor that needs longer than [`PATIENCE`] fails, unless it is quick at one of four more
+//!   attempts at the same point: on a busy machine anybody may be late once.
 //!
 //! The kit's process holds no descriptor of the link while the operation runs: a death must be seen as
 //! it would be without the kit.
@@ -76,8 +76,8 @@
 //!
 //! Two recordings are made. If they differ, because the operation reads a clock or looks at what
 //! another process does meanwhile, the points of both are tried, the effect is not required to grow,
-//! and points that a victim does not come by in three attempts are counted as **missed**, in a column
-//! of their own. [`Scene::varies`] says beforehand that it is so. To keep recordings the same, let the
+//! and points that a victim does not come by in five attempts are counted as **missed**, in a column
+//! of their own: of a victim that spins, the last turns of its loop, which end when they end. [`Scene::varies`] says beforehand that it is so. To keep recordings the same, let the
 //! survivor be asleep or idle while the victim runs. Beware of a survivor that goes on after it has woken
 //! the victim ([`Stage::partner_sleeps`] tells): the two then run a race, which a victim that is stepped
 //! always loses, and one that runs to a breakpoint wins now and then.
