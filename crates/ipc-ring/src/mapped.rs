@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use ipc_shm::Mapping;
 
-use crate::copy::{copy_in, copy_out};
+use crate::copy::{copy_in, copy_out, copy_out_in_order};
 use crate::layout;
 use crate::protocol::memory::Memory;
 
@@ -18,7 +18,7 @@ pub(crate) struct Mapped {
     ring: NonNull<u8>,
     /// A power of two.
     capacity: u64,
-    /// The bits of an offset that select a word of the ring.
+    /// The bits of a position that select a word of the ring.
     word_mask: u64,
     head: NonNull<AtomicU64>,
     sender_sleep: NonNull<AtomicU64>,
@@ -59,17 +59,16 @@ impl Mapped {
         }
     }
 
-    /// The address of a piece of the ring; `offset` is a multiple of eight.
+    /// The address of a piece of the ring at a position that is a multiple of eight.
     ///
     /// # Panics
     ///
     /// If it is not inside the ring, rounded up to whole words.
     #[inline(always)] // the hot path
-    pub(crate) fn piece(&self, offset: u64, len: usize) -> NonNull<u8> {
-        debug_assert!(offset % 8 == 0 && offset <= self.capacity);
-        // An offset of the capacity, where an empty message may lie, becomes 0. The sum does not
-        // overflow: no slice is longer than `isize::MAX`.
-        let offset = offset & self.word_mask;
+    pub(crate) fn piece(&self, position: u64, len: usize) -> NonNull<u8> {
+        debug_assert!(position % 8 == 0);
+        let offset = position & self.word_mask;
+        // The sum does not overflow: no slice is longer than `isize::MAX`.
         assert!((len as u64 + 7) & !7 <= self.capacity - offset);
         // SAFETY: inside the ring, as asserted.
         unsafe { self.ring.add(offset as usize) }
@@ -83,10 +82,10 @@ impl Memory for Mapped {
     }
 
     #[inline(always)] // the hot path
-    fn word(&self, offset: u64) -> &AtomicU64 {
-        debug_assert!(offset % 8 == 0 && offset < self.capacity);
-        // Reduced, not checked: whatever the offset, this is a word of the ring.
-        let offset = offset & self.word_mask;
+    fn word(&self, position: u64) -> &AtomicU64 {
+        debug_assert!(position % 8 == 0);
+        // Reduced, not checked: whatever the position, this is a word of the ring.
+        let offset = position & self.word_mask;
         // SAFETY: inside the ring.
         let word = unsafe { self.ring.add(offset as usize) };
         // SAFETY: aligned, mapped as long as `self` is, and accessed as atomic words only.
@@ -94,17 +93,24 @@ impl Memory for Mapped {
     }
 
     #[inline(always)] // the hot path
-    fn write(&self, offset: u64, bytes: &[u8]) {
-        let target = self.piece(offset, bytes.len());
+    fn write(&self, position: u64, bytes: &[u8]) {
+        let target = self.piece(position, bytes.len());
         // SAFETY: whole words inside the ring, as `piece` asserts; the sender's mapping is writable.
         unsafe { copy_in(target.as_ptr(), bytes) };
     }
 
     #[inline(always)] // the hot path
-    fn read(&self, offset: u64, buffer: &mut [u8]) {
-        let source = self.piece(offset, buffer.len());
+    fn read(&self, position: u64, buffer: &mut [u8]) {
+        let source = self.piece(position, buffer.len());
         // SAFETY: whole words inside the ring, as `piece` asserts.
         unsafe { copy_out(buffer, source.as_ptr()) };
+    }
+
+    #[inline]
+    fn read_in_order(&self, position: u64, buffer: &mut [u8]) {
+        let source = self.piece(position, buffer.len());
+        // SAFETY: whole words inside the ring, as `piece` asserts.
+        unsafe { copy_out_in_order(buffer, source.as_ptr()) };
     }
 
     #[inline]

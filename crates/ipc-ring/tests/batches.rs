@@ -141,11 +141,11 @@ fn a_synchronous_send_ends_when_a_batch_has_taken_the_message() {
         |guest| {
             let mut receiver = invite(guest);
             let mut batch = Batch::new(8, 1000);
-            let mut received = 0;
-            while received < 100 {
-                received += receiver.recv_batch(&mut batch, Deadline::Never).expect("received");
+            let mut taken = 0;
+            while taken < 50 {
+                receiver.recv_batch(&mut batch, Deadline::Never).expect("received");
+                taken += batch.iter().filter(|message| message == b"now").count();
             }
-            assert_eq!(received, 100);
         },
         |host| {
             let mut sender = invited(host, Options::new());

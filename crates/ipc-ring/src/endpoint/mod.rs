@@ -2,6 +2,7 @@
 //! that loom checks sleeping and waking too; [`crate::RingSender`] and [`crate::RingReceiver`] are
 //! these over mapped memory and pipes.
 
+mod lookout;
 mod pace;
 pub(crate) mod receiving;
 pub(crate) mod sending;

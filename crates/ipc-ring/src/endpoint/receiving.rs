@@ -4,6 +4,7 @@ use ipc_core::sync::spin_loop;
 use ipc_core::{Deadline, OsError, Received, RecvError, Resource, SpinBudget, WaitStrategy};
 
 use super::LOOKS_PER_CHECK;
+use super::lookout::Lookout;
 use super::pace::Pace;
 use crate::batch::Batch;
 use crate::bell::{Bell, Heard};
@@ -22,6 +23,7 @@ pub(crate) struct Receiving<M, B> {
     /// The sender hung up; what it left is still received.
     sender_gone: bool,
     pace: Pace,
+    lookout: Lookout,
     link: Resource,
 }
 
@@ -41,6 +43,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
             poisoned: None,
             sender_gone: false,
             pace: Pace::new(),
+            lookout: Lookout::default(),
             link,
         }
     }
@@ -61,13 +64,27 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        let message = self.next(deadline)?;
-        let Some(buffer) = buffer.get_mut(..message.len()) else {
-            return Err(self.too_small(message.len(), buffer.len()));
-        };
-        self.consumer.memory().read(message.offset, buffer);
+        if let Some(message) = self.ready() {
+            let buffer = self.fitting(message, buffer)?;
+            self.consumer.memory().read(message.position, buffer);
+            self.release(message);
+            return Ok(Received::of_len(message.len()));
+        }
+        let message = self.wait(deadline)?;
+        let buffer = self.fitting(message, buffer)?;
+        self.consumer.memory().read_in_order(message.position, buffer);
         self.release(message);
         Ok(Received::of_len(message.len()))
+    }
+
+    #[inline(always)] // the hot path
+    fn fitting<'a>(
+        &self,
+        message: Message,
+        buffer: &'a mut [u8],
+    ) -> Result<&'a mut [u8], RecvError> {
+        let len = buffer.len();
+        buffer.get_mut(..message.len()).ok_or_else(|| self.too_small(message.len(), len))
     }
 
     /// Waits for a message until `deadline`, then receives what is there, as far as `batch` has room.
@@ -88,7 +105,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
                 }
                 break;
             };
-            self.consumer.memory().read(message.offset, buffer);
+            self.consumer.memory().read(message.position, buffer);
             self.release(message);
             next = if batch.is_full() { None } else { self.another() };
         }
@@ -131,7 +148,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         if message.len() != buffer.len() {
             return Err(self.poison(Violation("a message of another length than the type has")));
         }
-        self.consumer.memory().read(message.offset, buffer);
+        self.consumer.memory().read(message.position, buffer);
         self.release(message);
         Ok(())
     }
@@ -151,18 +168,50 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     /// The next message, which stays in the ring until it is [`release`](Self::release)d.
     #[inline(always)] // the hot path
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
-        if self.poisoned.is_none() {
-            if let Some(message) = self.consumer.peek_fast() {
-                self.pace.saw(message.len());
-                return Ok(message);
-            }
+        match self.ready() {
+            Some(message) => Ok(message),
+            None => self.wait(deadline),
         }
-        if deadline != Deadline::Now {
-            if let Some(message) = self.look_briefly() {
-                return Ok(message);
-            }
+    }
+
+    /// The next message, if it is there at the first look.
+    #[inline(always)] // the hot path
+    fn ready(&mut self) -> Option<Message> {
+        if self.poisoned.is_some() {
+            return None;
         }
-        self.wait_for_message(deadline)
+        let message = self.consumer.peek_fast()?;
+        self.pace.saw(message.len());
+        Some(message)
+    }
+
+    #[inline]
+    fn wait(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
+        if deadline == Deadline::Now {
+            return self.poll();
+        }
+        match self.look_briefly() {
+            Some(message) => Ok(message),
+            None => self.wait_for_message(deadline),
+        }
+    }
+
+    /// Looks once, and now and then at the link itself.
+    #[inline(never)]
+    fn poll(&mut self) -> Result<Message, RecvError> {
+        if let Some(what) = self.poisoned {
+            return Err(RecvError::Violation { what, link: self.link.clone() });
+        }
+        if let Some(message) = self.peek()? {
+            return Ok(message);
+        }
+        if self.consumer.settle() {
+            self.bell.ring();
+        }
+        if self.sender_gone || (self.lookout.is_due() && self.bell.is_hung_up()) {
+            return self.last_messages();
+        }
+        Err(RecvError::Empty)
     }
 
     /// The first looks of a wait, which find the message while both sides are busy: nothing else is
@@ -212,7 +261,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
                     }
                     return Ok(message);
                 }
-                if looks % LOOKS_PER_CHECK == LOOKS_PER_CHECK - 1 || deadline == Deadline::Now {
+                if looks % LOOKS_PER_CHECK == LOOKS_PER_CHECK - 1 {
                     if self.sender_gone || self.bell.is_hung_up() {
                         return self.last_messages();
                     }

@@ -4,6 +4,7 @@ use ipc_core::sync::spin_loop;
 use ipc_core::{Deadline, OsError, Resource, SendError, SpinBudget, WaitStrategy};
 
 use super::LOOKS_PER_CHECK;
+use super::lookout::Lookout;
 use crate::bell::{Bell, Heard};
 use crate::protocol::memory::Memory;
 use crate::protocol::producer::{Claim, Producer, Ring};
@@ -20,6 +21,9 @@ pub(crate) struct Sending<M, B> {
     pub(crate) bell: B,
     budget: SpinBudget,
     longest: usize,
+    /// Messages shorter than this can be sent: one more than the longest, or 0 once the link has failed.
+    limit: usize,
+    lookout: Lookout,
     sends_to_look: u32,
     state: State,
     link: Resource,
@@ -42,7 +46,17 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         let longest = longest_message(producer.memory().capacity());
         let state = State::Open;
         let budget = SpinBudget::new(strategy);
-        Self { producer, bell, budget, longest, sends_to_look: SENDS_PER_LOOK, state, link }
+        Self {
+            producer,
+            bell,
+            budget,
+            longest,
+            limit: longest + 1,
+            lookout: Lookout::default(),
+            sends_to_look: SENDS_PER_LOOK,
+            state,
+            link,
+        }
     }
 
     pub(crate) fn memory(&self) -> &M {
@@ -114,7 +128,7 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     /// Claims room for a message of `len` bytes, waiting until `deadline`.
     #[inline]
     pub(crate) fn claim(&mut self, len: usize, deadline: Deadline) -> Result<Claim, SendError> {
-        if len > self.longest || self.state != State::Open {
+        if len >= self.limit {
             return Err(self.refusal(len));
         }
         if let Ok(Some(claim)) = self.producer.claim(len) {
@@ -126,7 +140,7 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     #[inline]
     fn write(&mut self, message: &[u8], deadline: Deadline) -> Result<Claim, SendError> {
         let claim = self.claim(message.len(), deadline)?;
-        self.producer.memory().write(claim.message_offset(), message);
+        self.producer.memory().write(claim.message_position(), message);
         Ok(claim)
     }
 
@@ -156,7 +170,7 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         self.sends_to_look = SENDS_PER_LOOK;
         if self.bell.is_hung_up() {
             // What was just sent counts as accepted; the next send says that it was in vain.
-            self.state = State::ReceiverGone;
+            self.fail(State::ReceiverGone);
         }
     }
 
@@ -190,7 +204,13 @@ impl<M: Memory, B: Bell> Sending<M, B> {
                     }
                     return Ok(());
                 }
-                if looks % LOOKS_PER_CHECK == LOOKS_PER_CHECK - 1 || deadline == Deadline::Now {
+                if deadline == Deadline::Now {
+                    if self.lookout.is_due() && self.bell.is_hung_up() {
+                        return Err(self.receiver_gone());
+                    }
+                    return Err(SendError::Full);
+                }
+                if looks % LOOKS_PER_CHECK == LOOKS_PER_CHECK - 1 {
                     if self.bell.is_hung_up() {
                         return Err(self.receiver_gone());
                     }
@@ -259,15 +279,20 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         }
     }
 
+    fn fail(&mut self, state: State) {
+        self.state = state;
+        self.limit = 0;
+    }
+
     #[cold]
     fn poison(&mut self, Violation(what): Violation) -> SendError {
-        self.state = State::Poisoned(what);
+        self.fail(State::Poisoned(what));
         SendError::Violation { what, link: self.link.clone() }
     }
 
     #[cold]
     fn receiver_gone(&mut self) -> SendError {
-        self.state = State::ReceiverGone;
+        self.fail(State::ReceiverGone);
         SendError::PeerGone { link: self.link.clone() }
     }
 }

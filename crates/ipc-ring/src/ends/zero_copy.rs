@@ -46,7 +46,7 @@ impl Deref for RingLoan<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let piece = self.sending.memory().piece(self.claim.message_offset(), self.len);
+        let piece = self.sending.memory().piece(self.claim.message_position(), self.len);
         // SAFETY: `len` bytes of the ring that are claimed and not committed. The kernel lets only
         // this process write them (the memory is sealed), where the one sender is borrowed here.
         unsafe { std::slice::from_raw_parts(piece.as_ptr(), self.len) }
@@ -55,7 +55,7 @@ impl Deref for RingLoan<'_> {
 
 impl DerefMut for RingLoan<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        let piece = self.sending.memory().piece(self.claim.message_offset(), self.len);
+        let piece = self.sending.memory().piece(self.claim.message_position(), self.len);
         // SAFETY: as above; borrowed mutably from `self`.
         unsafe { std::slice::from_raw_parts_mut(piece.as_ptr(), self.len) }
     }
@@ -82,7 +82,7 @@ impl Deref for RingMessage<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let piece = self.receiving.memory().piece(self.message.offset, self.message.len());
+        let piece = self.receiving.memory().piece(self.message.position, self.message.len());
         // SAFETY: `len` bytes of the ring, checked by `peek`; that the sender does not write them now
         // is the promise of who called `borrow`.
         unsafe { std::slice::from_raw_parts(piece.as_ptr(), self.message.len()) }

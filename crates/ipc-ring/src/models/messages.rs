@@ -86,9 +86,9 @@ fn a_loan_arrives_as_it_was_shortened_and_a_dropped_one_not_at_all() {
             let decoy = MessageHeader::new(8, false).word().to_ne_bytes().repeat(2);
             for kept in [None, Some(3)] {
                 let claim = sending.claim(16, Deadline::Now).expect("there is room");
-                sending.memory().write(claim.message_offset(), &decoy);
+                sending.memory().write(claim.message_position(), &decoy);
                 if let Some(len) = kept {
-                    sending.memory().write(claim.message_offset(), b"abc");
+                    sending.memory().write(claim.message_position(), b"abc");
                     sending.commit(claim, len, false);
                 }
             }
@@ -192,7 +192,7 @@ fn a_message_that_is_read_is_not_overwritten() {
         for _ in 0..2 {
             let message = consumer.peek().expect("an honest peer").expect("the ring is full");
             let mut bytes = [0; 16];
-            consumer.memory().read(message.offset, &mut bytes);
+            consumer.memory().read(message.position, &mut bytes);
             assert_eq!(bytes, LONGEST);
             consumer.release(message);
         }
@@ -210,8 +210,8 @@ fn a_long_message_may_be_put_at_the_beginning() {
         receive(&mut receiving);
         let sender = thread::spawn(move || {
             let claim = sending.claim(16, Deadline::Now).expect("there is room");
-            sending.memory().write(claim.message_offset(), &[9; 16]);
-            let rewound = claim.message_offset() == 8;
+            sending.memory().write(claim.message_position(), &[9; 16]);
+            let rewound = claim.message_position() == 8;
             sending.commit(claim, 16, false);
             sending.send(b"after", Deadline::Never).expect("sent");
             (sending, rewound)

@@ -191,7 +191,7 @@ fn halves(start: u64) -> (Producer<Heap>, Consumer<Heap>) {
 fn take(consumer: &mut Consumer<Heap>) -> Option<Vec<u8>> {
     let message = consumer.peek().expect("an honest peer")?;
     let mut bytes = vec![0; message.len()];
-    consumer.memory().read(message.offset, &mut bytes);
+    consumer.memory().read(message.position, &mut bytes);
     consumer.release(message);
     Some(bytes)
 }
@@ -199,8 +199,8 @@ fn take(consumer: &mut Consumer<Heap>) -> Option<Vec<u8>> {
 /// Sends, if there is room. Tells where it put the message.
 fn put(producer: &mut Producer<Heap>, message: &[u8]) -> Option<u64> {
     let claim = producer.claim(message.len()).expect("an honest peer")?;
-    producer.memory().write(claim.message_offset(), message);
-    let offset = claim.message_offset();
+    producer.memory().write(claim.message_position(), message);
+    let offset = claim.message_position();
     producer.commit(claim, message.len(), false);
     Some(offset)
 }

@@ -28,8 +28,8 @@ pub(crate) struct Consumer<M> {
 /// A committed message, still in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// Offset of its bytes.
-    pub(crate) offset: u64,
+    /// Position of its bytes.
+    pub(crate) position: u64,
     header: MessageHeader,
 }
 
@@ -62,15 +62,15 @@ impl<M: Memory> Consumer<M> {
     /// The next message, if one is committed. It stays until [`release`](Self::release).
     pub(crate) fn peek(&mut self) -> Result<Option<Message>, Violation> {
         let offset = self.head & self.mask;
-        match record::decode(self.header(offset)) {
+        match record::decode(self.header(self.head)) {
             Header::Empty => Ok(None),
-            Header::Message(header) => self.message_at(offset, header).map(Some),
+            Header::Message(header) => self.message_at(self.head, header).map(Some),
             // Followed, it would lead here again, for ever.
             Header::Wrap if offset == 0 => Err(Violation("a wrap at the beginning of the ring")),
             Header::Wrap => {
                 self.head = self.head.wrapping_add(self.mask + 1 - offset);
-                match record::decode(self.header(0)) {
-                    Header::Message(header) => self.message_at(0, header).map(Some),
+                match record::decode(self.header(self.head)) {
+                    Header::Message(header) => self.message_at(self.head, header).map(Some),
                     _ => Err(Violation("a wrap that leads to no message")),
                 }
             }
@@ -81,21 +81,20 @@ impl<M: Memory> Consumer<M> {
     /// As [`peek`](Self::peek), for the most frequent case: `None` where it takes a closer look.
     #[inline(always)] // the hot path of every receive
     pub(crate) fn peek_fast(&self) -> Option<Message> {
-        let offset = self.head & self.mask;
-        let header = MessageHeader::from_word(self.header(offset))?;
-        self.message_at(offset, header).ok()
+        let header = MessageHeader::from_word(self.header(self.head))?;
+        self.message_at(self.head, header).ok()
     }
 
     #[inline(always)]
-    fn header(&self, offset: u64) -> u64 {
+    fn header(&self, position: u64) -> u64 {
         // pairs with the store in `Producer::publish_word`, which everything of the record precedes
-        self.memory.word(offset).load(Ordering::Acquire)
+        self.memory.word(position).load(Ordering::Acquire)
     }
 
     #[inline(always)]
-    fn message_at(&self, offset: u64, header: MessageHeader) -> Result<Message, Violation> {
-        if record_bytes(header.len()) <= self.mask + 1 - offset {
-            Ok(Message { offset: offset + HEADER_BYTES, header })
+    fn message_at(&self, position: u64, header: MessageHeader) -> Result<Message, Violation> {
+        if record_bytes(header.len()) <= self.mask + 1 - (position & self.mask) {
+            Ok(Message { position: position.wrapping_add(HEADER_BYTES), header })
         } else {
             Err(Violation("a message that runs over the end of the ring"))
         }

@@ -37,24 +37,25 @@ impl Memory for Heap {
         self.0.ring.len() as u64 * 8
     }
 
-    fn word(&self, offset: u64) -> &AtomicU64 {
-        assert!(offset % 8 == 0, "offset {offset}");
-        &self.0.ring[offset as usize / 8]
+    fn word(&self, position: u64) -> &AtomicU64 {
+        assert!(position % 8 == 0, "position {position}");
+        &self.0.ring[(position % self.capacity()) as usize / 8]
     }
 
-    fn write(&self, offset: u64, bytes: &[u8]) {
+    fn write(&self, position: u64, bytes: &[u8]) {
         for (index, chunk) in bytes.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
             // Relaxed: the header that is stored afterwards publishes it.
-            self.word(offset + 8 * index as u64).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.word(position + 8 * index as u64)
+                .store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8]) {
+    fn read(&self, position: u64, buffer: &mut [u8]) {
         for (index, chunk) in buffer.chunks_mut(8).enumerate() {
             // Relaxed: the header that was loaded before acquired it.
-            let word = self.word(offset + 8 * index as u64).load(Ordering::Relaxed);
+            let word = self.word(position + 8 * index as u64).load(Ordering::Relaxed);
             chunk.copy_from_slice(&word.to_ne_bytes()[..chunk.len()]);
         }
     }

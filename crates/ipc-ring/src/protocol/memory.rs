@@ -5,16 +5,20 @@ use ipc_core::sync::AtomicU64;
 /// The memory of one ring, as both its endpoints see it.
 ///
 /// The algorithm is apart from where memory comes from: shipped over mapped memory, checked by loom
-/// over words on the heap. Offsets are in bytes from the beginning of the ring, at most its capacity.
+/// over words on the heap. Positions are in bytes, multiples of eight, and taken modulo the capacity.
 pub(crate) trait Memory {
     /// Bytes of the ring: a power of two.
     fn capacity(&self) -> u64;
-    /// The word at an offset that is a multiple of eight and below the capacity.
-    fn word(&self, offset: u64) -> &AtomicU64;
+    /// The word at a position.
+    fn word(&self, position: u64) -> &AtomicU64;
     /// Copies a message in. Only the sender may, and only between claiming and committing.
-    fn write(&self, offset: u64, bytes: &[u8]);
+    fn write(&self, position: u64, bytes: &[u8]);
     /// Copies a message out. The bytes may change under way if the peer is hostile.
-    fn read(&self, offset: u64, buffer: &mut [u8]);
+    fn read(&self, position: u64, buffer: &mut [u8]);
+    /// As [`read`](Self::read), for a message that was waited for: a word at a time.
+    fn read_in_order(&self, position: u64, buffer: &mut [u8]) {
+        self.read(position, buffer);
+    }
     /// The position up to which the receiver has read; written by the receiver.
     fn head(&self) -> &AtomicU64;
     /// Written by the sender, see [`super::sleep`].

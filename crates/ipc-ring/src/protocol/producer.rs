@@ -24,7 +24,10 @@ pub(crate) struct Producer<M> {
     tail: u64,
     /// The receiver's head when last seen: `tail - head` is at most the capacity.
     head: u64,
-    /// The first word of what is written but not published: its offset and value.
+    /// Position up to which records may reach without a closer look: the end of the ring, or of what
+    /// the receiver has freed, less the word behind the record. Old where it is before `tail`.
+    clear_until: u64,
+    /// The first word of what is written but not published: its position and value.
     staged: Option<(u64, u64)>,
     /// Whether the receiver said at the handshake that it may ever sleep.
     receiver_may_sleep: bool,
@@ -47,16 +50,15 @@ pub(crate) enum Ring {
 /// Room for one record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
-    /// Offset of the record's header.
-    offset: u64,
-    /// Its position.
+    /// Position of the record's header.
     position: u64,
 }
 
 impl Claim {
-    /// Offset of the message.
-    pub(crate) fn message_offset(&self) -> u64 {
-        self.offset + HEADER_BYTES
+    /// Position of the message.
+    #[inline(always)] // the hot path of every send
+    pub(crate) fn message_position(&self) -> u64 {
+        self.position.wrapping_add(HEADER_BYTES)
     }
 }
 
@@ -70,6 +72,7 @@ impl<M: Memory> Producer<M> {
             mask,
             tail: start,
             head: start,
+            clear_until: start,
             staged: None,
             receiver_may_sleep,
             rung_for: 0,
@@ -95,20 +98,18 @@ impl<M: Memory> Producer<M> {
     #[inline]
     pub(crate) fn claim(&mut self, len: usize) -> Result<Option<Claim>, Violation> {
         debug_assert!(len <= longest_message(self.mask + 1));
-        let offset = self.tail & self.mask;
         let bytes = record_bytes(len);
-        // The word behind the record is cleared with it, so it must be free too.
-        if bytes <= self.mask + 1 - offset
-            && bytes + HEADER_BYTES <= self.free()
-            && bytes < REWIND_BYTES
-        {
-            return Ok(Some(Claim { offset, position: self.tail }));
+        // Both are close to the tail, before or after it, so that the difference is a signed one.
+        let clear = self.clear_until.wrapping_sub(self.tail).cast_signed();
+        if bytes.cast_signed() <= clear && bytes < REWIND_BYTES {
+            return Ok(Some(Claim { position: self.tail }));
         }
-        self.claim_slowly(offset, bytes)
+        self.claim_slowly(bytes)
     }
 
     #[cold]
-    fn claim_slowly(&mut self, offset: u64, bytes: u64) -> Result<Option<Claim>, Violation> {
+    fn claim_slowly(&mut self, bytes: u64) -> Result<Option<Claim>, Violation> {
+        let offset = self.tail & self.mask;
         let to_end = self.mask + 1 - offset;
         // A record lies in one piece: if the rest of the ring is too short, it is skipped. It is also
         // skipped for a long message in an empty ring, which then lies where the last one lay, in both
@@ -118,6 +119,7 @@ impl<M: Memory> Producer<M> {
             self.head == self.tail
         };
         let skipped = if bytes > to_end || rewinds { to_end } else { 0 };
+        // The word behind the record is cleared with it, so it must be free too.
         let needed = skipped + bytes + HEADER_BYTES;
         if needed > self.free() {
             self.refresh_head()?;
@@ -125,8 +127,8 @@ impl<M: Memory> Producer<M> {
                 return Ok(None);
             }
         }
-        let position = self.tail.wrapping_add(skipped);
-        Ok(Some(Claim { offset: position & self.mask, position }))
+        self.clear_until = self.tail.wrapping_add(to_end.min(self.free() - HEADER_BYTES));
+        Ok(Some(Claim { position: self.tail.wrapping_add(skipped) }))
     }
 
     #[inline]
@@ -155,7 +157,7 @@ impl<M: Memory> Producer<M> {
     }
 
     /// Finishes the record of `claim` with a message of `len` bytes, which were written at its
-    /// [`message_offset`](Claim::message_offset), and makes it visible to the receiver, with whatever
+    /// [`message_position`](Claim::message_position), and makes it visible to the receiver, with whatever
     /// was staged before.
     #[inline]
     pub(crate) fn commit(&mut self, claim: Claim, len: usize, urgent: bool) -> Ring {
@@ -163,19 +165,19 @@ impl<M: Memory> Producer<M> {
             self.stage(claim, len, urgent);
             return self.publish();
         }
-        let (offset, value) = self.finish(claim, len, urgent);
-        self.publish_word(offset, value)
+        let (position, value) = self.finish(claim, len, urgent);
+        self.publish_word(position, value)
     }
 
     /// As [`commit`](Self::commit), but the receiver sees it only after [`publish`](Self::publish).
     #[inline]
     pub(crate) fn stage(&mut self, claim: Claim, len: usize, urgent: bool) {
-        let (offset, value) = self.finish(claim, len, urgent);
+        let (position, value) = self.finish(claim, len, urgent);
         if self.staged.is_none() {
-            self.staged = Some((offset, value));
+            self.staged = Some((position, value));
         } else {
             // Relaxed: the store in `publish_word` orders everything staged before it.
-            self.memory.word(offset).store(value, Ordering::Relaxed);
+            self.memory.word(position).store(value, Ordering::Relaxed);
         }
     }
 
@@ -183,30 +185,30 @@ impl<M: Memory> Producer<M> {
     #[inline]
     pub(crate) fn publish(&mut self) -> Ring {
         match self.staged.take() {
-            Some((offset, value)) => self.publish_word(offset, value),
+            Some((position, value)) => self.publish_word(position, value),
             None => Ring::NotNeeded,
         }
     }
 
-    /// Completes a record but for one word; returns the word's offset and value.
+    /// Completes a record but for one word; returns the word's position and value.
     #[inline]
     fn finish(&mut self, claim: Claim, len: usize, urgent: bool) -> (u64, u64) {
         let next = claim.position.wrapping_add(record_bytes(len));
         // What lies there is an old message, which must not be taken for a header. Relaxed here and
         // below: the store in `publish_word` comes after.
-        self.memory.word(next & self.mask).store(record::EMPTY, Ordering::Relaxed);
+        self.memory.word(next).store(record::EMPTY, Ordering::Relaxed);
         let header = MessageHeader::new(len, urgent).word();
         let begin = std::mem::replace(&mut self.tail, next);
         if claim.position == begin {
-            return (claim.offset, header);
+            return (begin, header);
         }
-        self.memory.word(claim.offset).store(header, Ordering::Relaxed);
-        (begin & self.mask, record::WRAP)
+        self.memory.word(claim.position).store(header, Ordering::Relaxed);
+        (begin, record::WRAP)
     }
 
     #[inline]
-    fn publish_word(&mut self, offset: u64, value: u64) -> Ring {
-        let word = self.memory.word(offset);
+    fn publish_word(&mut self, position: u64, value: u64) -> Ring {
+        let word = self.memory.word(position);
         if !self.receiver_may_sleep {
             // pairs with the Acquire load in `Consumer::peek`: the record's other words come first
             word.store(value, Ordering::Release);

@@ -160,7 +160,7 @@ fn send(peer: &Peer, strategy: WaitStrategy, outcomes: &mut Outcomes) {
             }
             5 => sending.send_synchronous(message, deadline),
             6 => sending.claim(len, deadline).map(|claim| {
-                sending.memory().write(claim.message_offset(), message);
+                sending.memory().write(claim.message_position(), message);
                 sending.commit(claim, len / 2, false);
             }),
             _ => {

@@ -90,7 +90,7 @@ pub fn operations(script: &[u8]) {
                 let kept = len - script.byte() as usize % (len + 1);
                 counter = counter.wrapping_add(1);
                 let message = message(&mut script, kept, counter);
-                producer.memory().write(claim.message_offset(), &message);
+                producer.memory().write(claim.message_position(), &message);
                 producer.stage(claim, kept, script.byte() % 2 == 0);
                 staged.push(message);
                 if script.byte() % 2 == 0 {
@@ -102,7 +102,7 @@ pub fn operations(script: &[u8]) {
             4 => {
                 let len = script.number(3) as usize % (longest + 1);
                 if let Some(claim) = claim(&mut producer, len, &sent, &staged, capacity) {
-                    producer.memory().write(claim.message_offset(), &vec![0xff; len]);
+                    producer.memory().write(claim.message_position(), &vec![0xff; len]);
                 }
             }
             5 => {
@@ -132,7 +132,7 @@ pub fn operations(script: &[u8]) {
                 assert_eq!(message.map(|m| m.len()), sent.front().map(Vec::len), "next message");
                 let Some(message) = message else { continue };
                 let mut bytes = vec![0; message.len()];
-                receiving.memory().read(message.offset, &mut bytes);
+                receiving.memory().read(message.position, &mut bytes);
                 assert_eq!(Some(&bytes), sent.front(), "content");
                 if script.byte() % 4 != 0 {
                     receiving.release(message);
@@ -243,7 +243,7 @@ pub fn hostile_peer(script: &[u8]) {
             6 => {
                 let len = script.number(2) as usize % (longest + 1);
                 if let Ok(Some(claim)) = producer.claim(len) {
-                    producer.memory().write(claim.message_offset(), &vec![0; len]);
+                    producer.memory().write(claim.message_position(), &vec![0; len]);
                     producer.stage(claim, len, false);
                     producer.publish();
                 }
@@ -252,7 +252,7 @@ pub fn hostile_peer(script: &[u8]) {
                 if let Ok(Some(message)) = consumer.peek() {
                     assert!(message.len() < capacity);
                     let mut bytes = vec![0; message.len()];
-                    consumer.memory().read(message.offset, &mut bytes);
+                    consumer.memory().read(message.position, &mut bytes);
                     consumer.release(message);
                 }
             }
