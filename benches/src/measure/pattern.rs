@@ -3,8 +3,9 @@
 //!
 //! Word `i` of message `n` is `n × SPREAD + i`, in the machine's byte order. So a message tells its
 //! number, no two messages are alike, and a word that is missing, stale or in a wrong place is found.
-//! Both loops compile to vector instructions; they are the same for every mechanism and for the
-//! plain ring that serves as the limit.
+//! They are the same for every mechanism and for the plain ring that serves as the limit, and as cheap
+//! as can be, so that they hide little of what is measured: whole lines first, which compile to a few
+//! vector instructions each without a loop around them for the shortest.
 
 use std::fmt;
 
@@ -18,12 +19,21 @@ pub const MIN_LEN: usize = size_of::<u64>();
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 const SPREAD_INVERSE: u64 = inverse(SPREAD);
 
+/// Words of a cache line, which are written and read together.
+const LINE: usize = 8;
+
 /// Writes every byte of message `number`.
 #[inline]
 pub fn fill(message: &mut [u8], number: u64) {
-    let first = number.wrapping_mul(SPREAD);
-    let (words, rest) = message.as_chunks_mut::<8>();
-    let mut word = first;
+    let mut word = number.wrapping_mul(SPREAD);
+    let (lines, rest) = message.as_chunks_mut::<{ LINE * 8 }>();
+    for line in lines {
+        for (index, chunk) in line.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            *chunk = word.wrapping_add(index as u64).to_ne_bytes();
+        }
+        word = word.wrapping_add(LINE as u64);
+    }
+    let (words, rest) = rest.as_chunks_mut::<8>();
     for chunk in words {
         *chunk = word.to_ne_bytes();
         word = word.wrapping_add(1);
@@ -40,10 +50,17 @@ pub fn fill(message: &mut [u8], number: u64) {
 /// [`Corrupt`] if one differs, or if the length does.
 #[inline]
 pub fn check(message: &[u8], number: u64, len: usize) -> Result<(), Corrupt> {
-    let first = number.wrapping_mul(SPREAD);
-    let (words, rest) = message.as_chunks::<8>();
-    let mut word = first;
-    let mut difference = 0;
+    let mut word = number.wrapping_mul(SPREAD);
+    let mut differences = [0; LINE];
+    let (lines, rest) = message.as_chunks::<{ LINE * 8 }>();
+    for line in lines {
+        for (index, chunk) in line.as_chunks::<8>().0.iter().enumerate() {
+            differences[index] |= u64::from_ne_bytes(*chunk) ^ word.wrapping_add(index as u64);
+        }
+        word = word.wrapping_add(LINE as u64);
+    }
+    let mut difference = differences.iter().fold(0, |all, one| all | one);
+    let (words, rest) = rest.as_chunks::<8>();
     for chunk in words {
         difference |= u64::from_ne_bytes(*chunk) ^ word;
         word = word.wrapping_add(1);
