@@ -17,6 +17,13 @@ pub struct Cell {
     pub cores: Cores,
 }
 
+impl Cell {
+    /// Whether it is measured at several sizes of message; the limits and links by themselves are not.
+    pub fn has_sizes(&self) -> bool {
+        self.subject.is_some() && self.manner != Manner::Link
+    }
+}
+
 impl std::fmt::Display for Cell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.subject {

@@ -4,7 +4,7 @@
 use std::io;
 
 use anyhow::Context;
-use ipc_core::{LinkProperties, OpenError, WaitStrategy};
+use ipc_core::WaitStrategy;
 use ipc_ring::Link;
 use ipc_ring::testing::Ring;
 
@@ -65,8 +65,6 @@ pub struct Mechanism {
     pub waits: &'static [Wait],
     /// What is measured beside messages one by one, how they wait then, and where.
     pub extras: &'static [(Manner, Wait, &'static [Cores])],
-    /// What its links are like, asked of a live one.
-    pub properties: fn() -> Result<LinkProperties, OpenError>,
     /// Called in each process before anything else.
     pub prepare: Option<fn() -> io::Result<()>>,
     /// Measures it, in the host.
@@ -109,10 +107,6 @@ macro_rules! kernel_mechanism {
             threads: false,
             waits: &[$crate::session::Wait::Spin, $crate::session::Wait::Block],
             extras: &[],
-            properties: || {
-                let setting = $crate::mechanisms::Setting::for_properties();
-                $crate::properties::of_link(&$crate::properties::make(setting, $transport))
-            },
             prepare: None,
             host: |session| match session.wait() {
                 $crate::session::Wait::Spin => {
@@ -141,10 +135,6 @@ macro_rules! memory_mechanism {
             threads: false,
             waits: &$waits,
             extras: &[],
-            properties: || {
-                let setting = $crate::mechanisms::Setting::for_properties();
-                $crate::properties::of_link(&$crate::properties::make(setting, $transport))
-            },
             prepare: None,
             host: |session| session.measure::<_, $crate::measure::style::Waiting>($transport),
             guest: |session| session.serve::<_, $crate::measure::style::Waiting>($transport),
@@ -185,14 +175,14 @@ const RING: Mechanism = Mechanism {
         (Manner::Link, Wait::Adaptive, &[Cores::Two]),
     ],
     host: |session| match session.manner() {
-        Manner::Single => session.measure::<_, Waiting>(ring),
+        Manner::Single | Manner::Describe => session.measure::<_, Waiting>(ring),
         Manner::Timed => session.measure::<_, Timed>(ring),
         Manner::InPlace => session.measure::<_, InPlace>(ring),
         Manner::Batch => session.measure::<_, Batching>(ring),
         Manner::Link => session.measure_links(),
     },
     guest: |session| match session.manner() {
-        Manner::Single => session.serve::<_, Waiting>(ring),
+        Manner::Single | Manner::Describe => session.serve::<_, Waiting>(ring),
         Manner::Timed => session.serve::<_, Timed>(ring),
         Manner::InPlace => session.serve::<_, InPlace>(ring),
         Manner::Batch => session.serve::<_, Batching>(ring),

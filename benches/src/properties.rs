@@ -1,54 +1,63 @@
-//! What links are like, as a table for the README: asked of live links, so that it cannot lie.
+//! What links are like, as a table for the README: asked of live links between two processes, so that it
+//! cannot lie.
 
-use std::thread;
+use std::path::Path;
 
-use ipc_core::{LinkProperties, OpenError, Sender};
-use ipc_testing::{Scope, Transport};
+use anyhow::{Context, bail};
 
-use crate::mechanisms::{Mechanism, Setting};
+use crate::machine;
+use crate::mechanisms::Mechanism;
+use crate::runner::run_session;
+use crate::session::{Cores, Finding, Manner, PacedPlan, SessionSpec, Wait};
 
-/// The properties of a link of this transport, made within this process.
+/// A table in Markdown: a row for each property, a column for each mechanism. A link between threads is
+/// like the one between processes, and is left out.
 ///
 /// # Errors
 ///
-/// If none can be made.
-pub fn of_link<T: Transport>(transport: &T) -> Result<LinkProperties, OpenError> {
-    let scope = Scope::new();
-    let (invitation, pending) = transport.invite_receiver(&scope)?;
-    thread::scope(|threads| {
-        let guest = threads.spawn(|| transport.join_as_receiver(invitation));
-        let sender = pending.complete(std::process::id())?;
-        let _receiver = guest.join().expect("joining does not panic")?;
-        Ok(sender.properties())
-    })
-}
-
-/// Makes a transport; helps the compiler to see what the function is about.
-pub fn make<T>(setting: Setting, transport: impl FnOnce(&Setting) -> T) -> T {
-    transport(&setting)
-}
-
-/// A table in Markdown: a row for each property, a column for each mechanism.
-///
-/// # Errors
-///
-/// If a mechanism cannot be made ready, or a link not be made.
+/// If a link cannot be made.
 pub fn table(mechanisms: &[Mechanism]) -> anyhow::Result<String> {
-    // A link between threads is like the one between processes.
+    let temporary = tempfile::Builder::new().prefix("ipc-bench.").tempdir()?;
     let mechanisms: Vec<_> = mechanisms.iter().filter(|m| !m.limit && !m.threads).collect();
-    for mechanism in &mechanisms {
-        mechanism.prepare()?; // before there are threads
-    }
     let mut columns = Vec::new();
     for mechanism in &mechanisms {
-        columns.push((mechanism.properties)()?.rows());
+        let column = of_link(mechanism, temporary.path());
+        columns.push(column.with_context(|| format!("{} does not tell", mechanism.name))?);
     }
     let names = mechanisms.iter().map(|mechanism| format!(" {} |", mechanism.name));
     let mut text =
         format!("| |{}\n|---|{}\n", names.collect::<String>(), "---|".repeat(columns.len()));
-    for (row, (question, _)) in columns[0].iter().enumerate() {
+    for (row, (question, _)) in columns.first().into_iter().flatten().enumerate() {
         let answers = columns.iter().map(|column| format!(" {} |", column[row].1));
         text += &format!("| {question} |{}\n", answers.collect::<String>());
     }
     Ok(text)
+}
+
+/// The properties of a live link, in a session of its own.
+fn of_link(mechanism: &Mechanism, temporary: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let waits = mechanism.waits;
+    let wait = if waits.contains(&Wait::Adaptive) { Wait::Adaptive } else { Wait::Block };
+    let cpu = *machine::allowed_cpus()?.first().context("no processor is allowed")?;
+    let spec = SessionSpec {
+        subject: Some((mechanism.name.into(), wait)),
+        manner: Manner::Describe,
+        cores: Cores::One,
+        cpus: [cpu; 2],
+        sizes_bytes: Vec::new(),
+        rtt_ms: 0,
+        oneway_ms: 0,
+        paced: PacedPlan::default(),
+        patience_s: 60,
+        ns_per_tick: None,
+    };
+    let (found, failure) = run_session(&spec, temporary)?;
+    if let Some(failure) = failure {
+        bail!(failure);
+    }
+    let properties = found.into_iter().find_map(|finding| match finding {
+        Finding::Properties(rows) => Some(rows),
+        _ => None,
+    });
+    properties.context("the session said nothing")
 }

@@ -67,6 +67,10 @@ impl Runner {
             progress.pass(pass, plan.passes);
             let mut cells = plan.cells_of_pass(pass);
             order.shuffle(&mut cells);
+            if pass == 1 {
+                // The limits first: without them nothing has a multiple, should the time end early.
+                cells.sort_by_key(|cell| cell.subject.is_some());
+            }
             for cell in &cells {
                 if course.time_is_up() {
                     break 'passes;
@@ -100,11 +104,13 @@ impl Runner {
                     && !findings.failures.contains_key(&(cell, Some(size)))
                     && cell.manner.suits(size)
             });
-        } else {
+        }
+        let has_sizes = cell.has_sizes();
+        if !has_sizes {
             // Without limits there are no multiples: they get another chance.
             findings.failures.remove(&(cell, None));
         }
-        while cell.subject.is_none() || !sizes_bytes.is_empty() {
+        while !has_sizes || !sizes_bytes.is_empty() {
             let spec = SessionSpec {
                 subject: cell.subject.map(|(name, wait)| (name.to_owned(), wait)),
                 manner: cell.manner,
@@ -124,9 +130,9 @@ impl Runner {
             }
             let Some(failure) = failure else { break };
             sizes_bytes.retain(|size| !reported.contains(size));
-            let failed_size = cell.subject.and(sizes_bytes.first().copied());
+            let failed_size = sizes_bytes.first().copied().filter(|_| has_sizes);
             findings.failures.insert((cell, failed_size), failure);
-            if cell.subject.is_none() || sizes_bytes.is_empty() || course.time_is_up() {
+            if !has_sizes || sizes_bytes.is_empty() || course.time_is_up() {
                 break;
             }
             sizes_bytes.remove(0);
@@ -171,6 +177,7 @@ impl Findings {
                 self.links.entry((name, sample.reserved)).or_default().push(sample);
                 None
             }
+            Finding::Properties(_) => None,
             Finding::Warning(text) => {
                 self.warnings.insert(text);
                 None
@@ -181,7 +188,7 @@ impl Findings {
 
 /// Runs one session to its end, with its temporary files in a directory; returns what it found, and
 /// why it failed if it did.
-fn run_session(
+pub(crate) fn run_session(
     spec: &SessionSpec,
     temporary: &Path,
 ) -> anyhow::Result<(Vec<Finding>, Option<String>)> {

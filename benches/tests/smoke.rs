@@ -160,6 +160,7 @@ fn the_list_names_every_mechanism_and_hides_the_limit() {
         "unix-stream",
         "unix-seqpacket",
         "unix-dgram",
+        "direct",
         "tcp",
         "udp",
         "signal-rt",

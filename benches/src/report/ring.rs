@@ -96,7 +96,7 @@ fn link(link: &LinkCosts) -> String {
     );
     let costs = format!(
         "set-up {} (p99 {}, least {}, of {}); {} descriptors per end; {} resident when new, {} after \
-         use ({} and {} taken); a side that waits uses {} of CPU a second.",
+         use ({} and {} taken){}.",
         us(link.setup_us_p50),
         us(link.setup_us_p99),
         us(link.setup_us_min),
@@ -106,7 +106,9 @@ fn link(link: &LinkCosts) -> String {
         kb(link.used_resident_kb),
         kb(link.new_files_kb),
         kb(link.used_files_kb),
-        time(link.parked_cpu_ns_per_s),
+        link.parked_cpu_ns_per_s.map_or(String::new(), |ns| {
+            format!("; a side that waits uses {} of CPU a second", time(Some(ns)))
+        }),
     );
     wrap(&label, &costs)
 }

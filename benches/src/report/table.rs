@@ -11,8 +11,8 @@ use super::ring;
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
 use super::text::{multiple, number, short_time, size_name, time, wrap};
 use super::view::{
-    SITUATIONS, Situation, is_one_by_one, is_steady, mechanisms, oneway_multiple, rtt_multiple,
-    sizes,
+    SITUATIONS, Situation, is_one_by_one, is_steady, is_usual, mechanisms, oneway_multiple,
+    rtt_multiple, sizes,
 };
 
 /// Writes everything.
@@ -192,8 +192,11 @@ fn winners_table(record: &Record, sizes: &[usize]) -> String {
     table.set_header(aligned(header));
     for &size in sizes {
         let fastest = |figure: &dyn Fn(&Row) -> Option<f64>| {
-            let rows = record.results.iter().filter(|row| row.size_bytes == size);
-            let best = rows
+            let here = |row: &&Row| row.size_bytes == size && is_usual(row);
+            let best = record
+                .results
+                .iter()
+                .filter(here)
                 .filter_map(|row| Some((figure(row)?, row)))
                 .min_by(|(a, _), (b, _)| a.total_cmp(b));
             best.map_or("–".into(), |(ns, row)| format!("{} {}", row.mechanism, time(Some(ns))))

@@ -135,6 +135,9 @@ impl HostSession {
         T: Transport,
         W: SendStyle<T::Sender> + RecvStyle<T::Receiver>,
     {
+        if self.spec.manner == Manner::Describe {
+            return self.describe(transport);
+        }
         for size_bytes in self.spec.sizes_bytes.clone() {
             let setting = Setting { wait: self.wait, size_bytes };
             let mut attempts_left = ATTEMPTS;
@@ -150,6 +153,19 @@ impl HostSession {
             };
             print(&finding)?;
         }
+        Ok(())
+    }
+
+    /// Makes a link, and prints what it is like.
+    fn describe<T: Transport>(&mut self, transport: fn(&Setting) -> T) -> anyhow::Result<()> {
+        let setting = Setting { wait: self.wait, ..Setting::for_properties() };
+        let (transport, scope) = (transport(&setting), Scope::new());
+        self.ask_usage(Request::Prepare { size_bytes: setting.size_bytes })?;
+        let invited = transport.invite_receiver(&scope)?;
+        let sender = self.make_link(invited, Request::JoinAsReceiver)?;
+        let rows = sender.properties().rows();
+        print(&Finding::Properties(rows.into_iter().map(|(q, a)| (q.into(), a)).collect()))?;
+        self.ask_usage(Request::Leave)?;
         Ok(())
     }
 

@@ -73,6 +73,8 @@ pub enum Manner {
     Batch,
     /// No message is timed, but the link: what it costs to make, to have and to wait on.
     Link,
+    /// Nothing is measured: a link tells what it is like.
+    Describe,
 }
 
 impl Manner {
@@ -84,6 +86,7 @@ impl Manner {
             Self::InPlace => "in place",
             Self::Batch => "in batches",
             Self::Link => "link alone",
+            Self::Describe => "properties",
         }
     }
 
@@ -188,6 +191,8 @@ pub enum Finding {
     Limits(LimitSample),
     /// A link was measured.
     Link(LinkSample),
+    /// What a link is like: questions and answers.
+    Properties(Vec<(String, String)>),
     /// Something that the reader of the figures must know.
     Warning(String),
 }
@@ -258,8 +263,8 @@ pub struct LinkSample {
     pub new: LinkMemory,
     /// Memory of a link through which both rings have been filled, in KiB.
     pub used: LinkMemory,
-    /// CPU time of a process that waits in `recv`, in nanoseconds per second. `None` if the kernel does
-    /// not tell.
+    /// CPU time of a process that waits in `recv`, in nanoseconds per second. `None` if it was not
+    /// measured, or the kernel does not tell.
     pub parked_cpu_ns_per_s: Option<f64>,
 }
 
