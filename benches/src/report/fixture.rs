@@ -53,10 +53,12 @@ pub(crate) fn json() -> Value {
                     "oneway_ns": oneway, "oneway_min_ns": oneway * 0.95, "oneway_max_ns": oneway * 1.1,
                     "throughput_msgs_s": 1e9 / oneway, "throughput_gb_s": size as f64 / oneway,
                     "cpu_ns_per_msg": oneway * 2.0, "setup_us": 30.0, "fds": 2.0, "rss_kb": 64.0,
+                    "paced": if size == 64 && wait == looking { paced(rtt) } else { json!([]) },
                 }));
             }
         }
     }
+    results.extend(manners());
     let plain = SIZES.map(|size| {
         let ns = size as f64 * 0.08;
         json!({ "size_bytes": size, "rtt_mean_ns": 180.0 + 2.0 * ns, "oneway_ns": 12.0 + ns })
@@ -78,5 +80,48 @@ pub(crate) fn json() -> Value {
         "commit": "abc1234",
         "kernel": "Linux 6.1.0",
         "results": results,
+        "links": [{
+            "mechanism": "ring", "backing": "lazy", "capacity_bytes": 1 << 20, "setups": 240,
+            "setup_us_p50": 80.0, "setup_us_p99": 200.0, "setup_us_min": 60.0, "fds_per_end": 6.0,
+            "new_resident_kb": 24.0, "used_resident_kb": 4120.0, "new_files_kb": null,
+            "used_files_kb": null, "parked_cpu_ns_per_s": 0.0,
+        }],
     })
+}
+
+/// A rate that is kept, and one that is not.
+fn paced(rtt_ns: f64) -> Value {
+    let at = |rate: u32, reached: f64| {
+        json!({
+            "rate_per_s": rate, "reached_per_s": reached, "p50": rtt_ns / 2.0, "p99": rtt_ns,
+            "p999": rtt_ns * 3.0, "max": rtt_ns * 30.0,
+        })
+    };
+    json!([at(10_000, 10_000.0), at(1_000_000, 600_000.0)])
+}
+
+/// The ring in place, in batches, with deadlines and between threads.
+fn manners() -> Vec<Value> {
+    let manners = [
+        ("in-place", 1, false, 2, 150.0, 0.0),
+        ("copy", 32, false, 2, 220.0, 0.1),
+        ("copy", 1, true, 2, 230.0, 0.1),
+        ("copy", 1, false, 1, 190.0, 0.1),
+    ];
+    let mut rows = Vec::new();
+    for (access, batch, deadline, processes, small_ns, byte_ns) in manners {
+        for size in SIZES {
+            let rtt = small_ns + 2.0 * byte_ns * size as f64;
+            rows.push(json!({
+                "mechanism": if processes == 1 { "ring-threads" } else { "ring" }, "peer": false,
+                "topology": "one-to-one", "wait": "spin", "cores": "two", "awake": false, "access": access, "batch": batch, "deadline": deadline,
+                "processes": processes, "runs": 5, "placement": "near", "size_bytes": size,
+                "rtt_ns": { "mean": rtt, "p50": rtt, "p99": rtt * 2.0, "p999": null, "max": rtt * 9.0 },
+                "rtt_mean_min_ns": rtt * 0.98, "rtt_mean_max_ns": rtt * 1.02,
+                "oneway_ns": rtt / 20.0, "oneway_min_ns": rtt / 21.0, "oneway_max_ns": rtt / 19.0,
+                "throughput_gb_s": (access == "copy").then_some(size as f64 / (rtt / 20.0)),
+            }));
+        }
+    }
+    rows
 }

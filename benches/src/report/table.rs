@@ -11,8 +11,8 @@ use super::ring;
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
 use super::text::{multiple, number, short_time, size_name, time, wrap};
 use super::view::{
-    SITUATIONS, Situation, is_one_by_one, is_steady, is_usual, mechanisms, oneway_multiple,
-    rtt_multiple, sizes,
+    ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, best, is_one_by_one, is_steady, is_usual,
+    mechanisms, oneway_multiple, ranked, rtt_multiple, sizes,
 };
 
 /// Writes everything.
@@ -191,21 +191,15 @@ fn winners_table(record: &Record, sizes: &[usize]) -> String {
     header.push("one way".into());
     table.set_header(aligned(header));
     for &size in sizes {
-        let fastest = |figure: &dyn Fn(&Row) -> Option<f64>| {
-            let here = |row: &&Row| row.size_bytes == size && is_usual(row);
-            let best = record
-                .results
-                .iter()
-                .filter(here)
-                .filter_map(|row| Some((figure(row)?, row)))
-                .min_by(|(a, _), (b, _)| a.total_cmp(b));
-            best.map_or("–".into(), |(ns, row)| format!("{} {}", row.mechanism, time(Some(ns))))
-        };
+        let name = |row: &Row, ns: Option<f64>| format!("{} {}", row.mechanism, time(ns));
         let mut cells = vec![size_name(size)];
-        cells.extend(
-            SITUATIONS.map(|here| fastest(&|row| row.rtt_ns.p50.filter(|_| here.has(row)))),
-        );
-        cells.push(fastest(&|row| row.oneway_ns));
+        cells.extend(SITUATIONS.map(|here| {
+            let rows = ranked(record, here, size, ROUND_TRIP);
+            rows.first().map_or("–".into(), |row| name(row, ROUND_TRIP(row)))
+        }));
+        let streams = record.results.iter().filter(|row| row.size_bytes == size && is_usual(row));
+        let streams = best(streams, ONE_WAY, |row| row.mechanism.clone());
+        cells.push(streams.first().map_or("–".into(), |row| name(row, ONE_WAY(row))));
         add_row(&mut table, cells);
     }
     format!("What wins (round trip p50, and one way)\n{}\n", lines(table).join("\n"))

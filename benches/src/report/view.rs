@@ -215,22 +215,26 @@ pub fn mechanisms(record: &Record) -> Vec<&str> {
 /// the figure least. The fastest first; those without the figure are left out.
 pub fn ranked(record: &Record, situation: Situation, size: usize, figure: Figure) -> Vec<&Row> {
     let wanted = |row: &&Row| is_usual(row) && row.size_bytes == size && situation.has(row);
-    best(record.results.iter().filter(wanted), figure)
+    best(record.results.iter().filter(wanted), figure, |row| row.mechanism.clone())
 }
 
-/// Of each mechanism the row in which the figure is least, the fastest mechanism first.
-pub fn best<'a>(rows: impl Iterator<Item = &'a Row>, figure: Figure) -> Vec<&'a Row> {
-    let mut best: Vec<(f64, &Row)> = Vec::new();
+/// Of the rows of one name the one in which the figure is least; the fastest name first.
+pub fn best<'a>(
+    rows: impl Iterator<Item = &'a Row>,
+    figure: Figure,
+    name: fn(&Row) -> String,
+) -> Vec<&'a Row> {
+    let mut best: Vec<(f64, String, &Row)> = Vec::new();
     for row in rows {
-        let Some(ns) = figure(row) else { continue };
-        match best.iter_mut().find(|(_, other)| other.mechanism == row.mechanism) {
-            Some(other) if other.0 > ns => *other = (ns, row),
+        let (Some(ns), name) = (figure(row), name(row)) else { continue };
+        match best.iter_mut().find(|(_, other, _)| *other == name) {
+            Some(other) if other.0 > ns => *other = (ns, name, row),
             Some(_) => {}
-            None => best.push((ns, row)),
+            None => best.push((ns, name, row)),
         }
     }
-    best.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.into_iter().map(|(_, row)| row).collect()
+    best.sort_by(|a, b| a.0.total_cmp(&b.0));
+    best.into_iter().map(|(_, _, row)| row).collect()
 }
 
 /// How many times its limit a round trip takes.

@@ -10,12 +10,20 @@ use super::plot::{Line, Mark, Plot, Point, Ranking, RankingRow, roomy};
 use crate::report::schema::{Record, Row};
 use crate::report::text::{multiple, size_name, time};
 use crate::report::view::{
-    self, Family, Figure, ONE_WAY, ROUND_TRIP, Situation, best, is_usual, ranked, rtt_multiple,
-    sizes,
+    self, Family, Figure, ONE_WAY, ROUND_TRIP, Situation, best, is_one_by_one, is_usual, ranked,
+    rtt_multiple, sizes,
 };
 
 /// The mechanism that every plot shows.
 const RING: &str = "ring";
+
+/// Whether a row is the ring's, between processes or between threads.
+fn is_rings(row: &Row) -> bool {
+    row.mechanism == RING || row.mechanism == "ring-threads"
+}
+
+/// The plot of the ring in other manners than message by message; beside its family's.
+const MANNERS: &str = "Shared memory: the ring’s other manners";
 
 /// What a mechanism did, over an axis.
 struct Curve<'a> {
@@ -78,7 +86,7 @@ pub(super) fn throughput(record: &Record, situation: Situation) -> Vec<Markup> {
 /// Percentiles of the round trips at one size.
 pub(super) fn percentiles(record: &Record, situation: Situation, size: usize) -> Vec<Markup> {
     let rows = chosen_rows(record, situation).filter(|row| row.size_bytes == size);
-    let curves: Vec<Curve<'_>> = both_kinds(rows, ROUND_TRIP)
+    let curves: Vec<Curve<'_>> = best(rows, ROUND_TRIP, label)
         .into_iter()
         .map(|row| {
             let values = trips(row).into_iter().zip(PERCENTILES).enumerate();
@@ -136,19 +144,15 @@ fn trips(row: &Row) -> [Option<f64>; 4] {
     [row.rtt_ns.p50, row.rtt_ns.p99, row.rtt_ns.p999, row.rtt_ns.max]
 }
 
-/// The rows that plots are made of: the usual ones, and other libraries between threads.
+/// The rows that plots are made of: the usual ones, other libraries between threads, and the ring in its
+/// other manners.
 fn chosen_rows(record: &Record, situation: Situation) -> impl Iterator<Item = &Row> {
-    let of_threads = |row: &Row| row.peer && is_usual(&Row { processes: 2, ..row.clone() });
-    let chosen = move |row: &&Row| situation.has(row) && (is_usual(row) || of_threads(row));
+    let of_threads = |row: &Row| row.peer && is_one_by_one(row);
+    let chosen = move |row: &&Row| {
+        let is_chosen = is_usual(row) || is_rings(row) || of_threads(row);
+        situation.has(row) && is_chosen && row.topology == "one-to-one"
+    };
     record.results.iter().filter(chosen)
-}
-
-/// The best row of each mechanism, apart for processes and threads.
-fn both_kinds<'a>(rows: impl Iterator<Item = &'a Row>, figure: Figure) -> Vec<&'a Row> {
-    let (threads, processes): (Vec<_>, Vec<_>) = rows.partition(|row| row.processes == 1);
-    let mut all = best(processes.into_iter(), figure);
-    all.extend(best(threads.into_iter(), figure));
-    all
 }
 
 fn curves_by_size<'a>(
@@ -161,7 +165,7 @@ fn curves_by_size<'a>(
     let mut curves: Vec<Curve<'_>> = Vec::new();
     for size in sizes(record) {
         let rows = chosen_rows(record, situation).filter(|row| row.size_bytes == size);
-        for row in both_kinds(rows, figure) {
+        for row in best(rows, figure, label) {
             let Some(y) = value(row) else { continue };
             let point = Point { x: size_at(size), y, tip: tip(row) };
             match curves.iter_mut().find(|curve| curve.name == label(row)) {
@@ -179,11 +183,12 @@ fn curves_by_size<'a>(
 fn curve_of(row: &Row, points: Vec<Point>) -> Curve<'_> {
     let family = Family::of(row).title();
     let threads = if row.processes == 1 { ", between threads" } else { "" };
+    let is_manner = is_rings(row) && !is_usual(row);
     Curve {
         name: label(row),
         mechanism: &row.mechanism,
-        panel: format!("{family}{threads}"),
-        role: role_of(row),
+        panel: if is_manner { MANNERS.into() } else { format!("{family}{threads}") },
+        role: if is_manner { Role::Memory } else { role_of(row) },
         points,
     }
 }
@@ -234,7 +239,8 @@ fn panels(
             let is_drawn = |curve: &&Curve<'_>| {
                 curve.name == RING || about.iter().any(|subject| subject.name == curve.name)
             };
-            for curve in curves.iter().filter(|curve| !is_drawn(curve)) {
+            let others = curves.iter().filter(|curve| curve.panel != MANNERS);
+            for curve in others.filter(|curve| !is_drawn(curve)) {
                 lines.push(line("", Role::Context, Mark::None, curve.points.clone()));
             }
             for limit in limits {
@@ -301,10 +307,32 @@ fn short_multiple(ratio: f64) -> String {
     if ratio < 9.95 { format!("{ratio:.1}") } else { format!("{ratio:.0}") }
 }
 
-/// A mechanism's name, with what is unusual about the row.
+/// A mechanism's name, or for the ring in another manner that manner.
 pub(super) fn label(row: &Row) -> String {
-    let threads = if row.processes == 1 { " (threads)" } else { "" };
-    format!("{}{threads}", row.mechanism)
+    let manner = manner(row);
+    match (manner.is_empty(), is_rings(row)) {
+        (true, _) => row.mechanism.clone(),
+        (false, true) => manner,
+        (false, false) => format!("{} ({manner})", row.mechanism),
+    }
+}
+
+/// In what a row differs from messages that two processes copy one by one.
+pub(super) fn manner(row: &Row) -> String {
+    let mut parts = Vec::new();
+    if row.access != "copy" {
+        parts.push(row.access.replace('-', " "));
+    }
+    if row.batch != 1 {
+        parts.push(format!("batches of {}", row.batch));
+    }
+    if row.deadline {
+        parts.push("deadlines".into());
+    }
+    if row.processes == 1 {
+        parts.push("threads".into());
+    }
+    parts.join(", ")
 }
 
 fn rtt_tip(row: &Row) -> String {

@@ -4,6 +4,7 @@
 //! Situations and sizes are chosen by radio buttons, which the style sheet looks at; where it cannot,
 //! and on paper, everything is shown. Leaves out what is drawn ([`figures`]) and how ([`plot`]).
 
+mod costs;
 mod figures;
 mod palette;
 mod plot;
@@ -58,6 +59,8 @@ pub fn page(record: &Record) -> String {
                     (pick(record))
                     (controls(&situations, &sizes, small))
                     (plots(record, &situations, &sizes))
+                    (costs::paced(record))
+                    (costs::links(record))
                     (tables::limits(record))
                     (tables::everything(record))
                 }
@@ -213,7 +216,7 @@ fn legend() -> Markup {
                 (sample("kernel", html! { rect x="10" y="2" width="6" height="6" {} }))
                 "what the plot is about"
             }
-            span { (sample("context", html! {})) "everybody else" }
+            span { (sample("context", html! {})) "the others" }
             span { (sample("limit", html! {})) "limits of the machine" }
         }
     }

@@ -3,12 +3,12 @@
 
 use maud::{Markup, html};
 
-use super::figures::{label, rate_name};
+use super::figures::{manner, rate_name};
 use crate::report::advice::{self, Overtakes, rough_size};
 use crate::report::schema::{Record, Row, WakeLimits};
 use crate::report::text::{multiple, number, size_name, time};
 use crate::report::view::{
-    self, Family, ONE_WAY, ROUND_TRIP, SITUATIONS, is_steady, oneway_multiple, ranked,
+    self, ONE_WAY, ROUND_TRIP, SITUATIONS, is_steady, is_usual, oneway_multiple, ranked,
     rtt_multiple, sizes,
 };
 
@@ -101,9 +101,12 @@ pub(super) fn multiples(record: &Record) -> Markup {
     }
 }
 
-/// Whether a mechanism was measured at this size.
+/// Whether a mechanism was measured between processes at this size.
 fn has_size(record: &Record, name: &str, size: usize) -> bool {
-    record.results.iter().any(|row| row.mechanism == name && row.size_bytes == size)
+    record
+        .results
+        .iter()
+        .any(|row| row.mechanism == name && row.size_bytes == size && is_usual(row))
 }
 
 /// What the machine allows.
@@ -174,8 +177,8 @@ pub(super) fn everything(record: &Record) -> Markup {
 }
 
 const COLUMNS: [&str; 17] = [
-    "wait", "as", "p50", "p99", "p99.9", "max", "× limit", "one way", "× ring", "least", "most",
-    "rate", "polls", "CPU", "set-up", "fds", "memory",
+    "wait", "manner", "p50", "p99", "p99.9", "max", "× limit", "one way", "× ring", "least",
+    "most", "rate", "polls", "CPU", "set-up", "fds", "memory",
 ];
 
 fn every_figure_of(record: &Record, size: usize) -> Markup {
@@ -188,9 +191,9 @@ fn every_figure_of(record: &Record, size: usize) -> Markup {
         let rtt = &row.rtt_ns;
         html! {
             tr class=[(row.mechanism == "ring").then_some("ours")] {
-                th scope="row" { (label(row)) @if !is_steady(row) { "*" } }
+                th scope="row" { (row.mechanism) @if !is_steady(row) { "*" } }
                 td.word { (row.wait) }
-                td.word { (variant(row)) }
+                td.word { (manner(row)) }
                 @for ns in [rtt.p50, rtt.p99, rtt.p999, rtt.max] { td { (time(ns)) } }
                 td { (multiple(rtt_multiple(row, limits))) }
                 td { (time(row.oneway_ns)) }
@@ -226,29 +229,8 @@ fn sorted(record: &Record, wanted: impl Fn(&Row) -> bool) -> Vec<&Row> {
     rows
 }
 
-/// In what a row differs from the usual ones.
-fn variant(row: &Row) -> String {
-    let mut parts = Vec::new();
-    if row.access != "copy" {
-        parts.push(row.access.clone());
-    }
-    if row.batch != 1 {
-        parts.push(format!("batches of {}", row.batch));
-    }
-    if row.deadline {
-        parts.push("with deadlines".into());
-    }
-    if row.topology != "one-to-one" {
-        parts.push(row.topology.clone());
-    }
-    if Family::of(row) == Family::Peers {
-        parts.push("other library".into());
-    }
-    parts.join(", ")
-}
-
 /// A table that scrolls within itself where it is wider than the screen.
-fn scrolling(name: &str, head: &Markup, body: &Markup) -> Markup {
+pub(super) fn scrolling(name: &str, head: &Markup, body: &Markup) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(name) {
             table { thead { tr { (head) } } tbody { (body) } }
