@@ -52,7 +52,10 @@ fn build_with_peers() -> Result<(PathBuf, Vec<String>)> {
     eprintln!("\nNot everything builds on this machine. What does, is found out one by one:");
     let (mut good, mut left_out) = (Vec::new(), Vec::new());
     for peer in all {
-        let built = build(&[peer.clone()]).arg("--quiet").output().context("cannot run cargo")?;
+        let built = build(std::slice::from_ref(&peer))
+            .arg("--quiet")
+            .output()
+            .context("cannot run cargo")?;
         if built.status.success() {
             good.push(peer);
         } else {

@@ -105,7 +105,9 @@ unsafe fn long_in(target: *mut u8, source: &[u8]) {
     }
     offset += bytes;
     // SAFETY: in bounds, since at least `offset` bytes are there.
-    unsafe { words_in(target.add(offset), &source[offset..]) };
+    let target = unsafe { target.add(offset) };
+    // SAFETY: as above.
+    unsafe { words_in(target, &source[offset..]) };
 }
 
 /// The first eight bytes.
@@ -205,7 +207,9 @@ unsafe fn long_out(target: &mut [u8], source: *const u8) {
     // SAFETY: as above.
     unsafe { move_blocks(target.as_mut_ptr(), source, bytes) };
     // SAFETY: in bounds, since that many bytes are there.
-    unsafe { words_out(&mut target[bytes..], source.add(bytes)) };
+    let source = unsafe { source.add(bytes) };
+    // SAFETY: as above.
+    unsafe { words_out(&mut target[bytes..], source) };
 }
 
 /// The word at an offset from `base`.

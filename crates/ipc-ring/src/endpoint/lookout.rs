@@ -25,7 +25,8 @@ impl Lookout {
 fn coarse_ms() -> Option<u64> {
     use rustix::time::{ClockId, clock_gettime};
     let now = clock_gettime(ClockId::MonotonicCoarse);
-    Some(now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000)
+    // The clock begins at 0, and counts up.
+    Some(now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000)
 }
 
 /// A model has no time: each look may find the peer gone.

@@ -99,9 +99,9 @@ impl<M: Memory> Producer<M> {
     pub(crate) fn claim(&mut self, len: usize) -> Result<Option<Claim>, Violation> {
         debug_assert!(len <= longest_message(self.mask + 1));
         let bytes = record_bytes(len);
-        // Both are close to the tail, before or after it, so that the difference is a signed one.
-        let clear = self.clear_until.wrapping_sub(self.tail).cast_signed();
-        if bytes.cast_signed() <= clear && bytes < REWIND_BYTES {
+        // Where that is before the tail, the difference is near 2⁶⁴.
+        let clear = self.clear_until.wrapping_sub(self.tail);
+        if bytes <= clear && clear <= self.mask && bytes < REWIND_BYTES {
             return Ok(Some(Claim { position: self.tail }));
         }
         self.claim_slowly(bytes)
