@@ -5,9 +5,9 @@
 //! it has moved by more than the tolerance in each of three ways: as a multiple of its limit, beyond
 //! what the repetitions of both runs differ among themselves, and as plain time. The last keeps a
 //! disturbed limit from accusing everybody; it is left out between different processors, where times
-//! say nothing.
+//! say nothing. The tolerance grows with the noise: by how much the two runs disagree in general.
 //!
-//! Single figures of short runs are too uncertain to see less than a factor of three. But many of them
+//! Two repetitions are no spread, and what was repeated so little is not judged alone. But many figures
 //! do not go astray together: a mechanism is also flagged as a whole, if most of its figures agree.
 
 use std::collections::BTreeMap;
@@ -20,9 +20,6 @@ use super::view::{Situation, is_steady, plain_oneway_ns};
 /// By how much a figure may differ beyond the spread of both runs.
 const TOLERANCE: f64 = 1.25;
 
-/// By how much a figure may differ whose repetitions are not known to agree.
-const TOLERANCE_WITHOUT_SPREAD: f64 = 3.0;
-
 /// How many figures of a mechanism are enough to speak of it as a whole.
 const MANY: usize = 8;
 
@@ -33,6 +30,9 @@ const MOST_AGREE: f64 = 1.1;
 /// With fewer repetitions than these, the least and the greatest say little.
 const REPETITIONS: u32 = 3;
 
+/// How many times the noise a single figure must have moved, and how many a mechanism as a whole.
+const NOISES: (f64, f64) = (5.0, 2.0);
+
 /// What has changed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
@@ -40,6 +40,8 @@ pub struct Comparison {
     pub compared: usize,
     /// Of those, the ones whose spread is known in both.
     pub with_spread: usize,
+    /// By which factor two figures of these runs differ in general, if nothing has changed: the median.
+    pub noise: f64,
     /// Rows that only one of them has, or that were measured with the cores elsewhere.
     pub left_out: usize,
     /// Mechanisms that have become slower as a whole: name, figures, and their median factor.
@@ -81,50 +83,100 @@ impl Change {
 
 /// Compares a record with an older one.
 pub fn compare(old: &Record, new: &Record) -> Comparison {
+    let times_compare = old.machine.cpu == new.machine.cpu;
     let mut comparison = Comparison { limits: moved_limits(old, new), ..Comparison::default() };
-    let same_processor = old.machine.cpu == new.machine.cpu;
-    // By mechanism, the factors by which its figures have at least moved.
-    let mut factors: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut pairs = Vec::new();
     for row in &new.results {
         let before = old.results.iter().find(|before| is_same(before, row));
         let Some(before) = before.filter(|before| before.placement == row.placement) else {
             comparison.left_out += 1;
             continue;
         };
-        for (name, of) in FIGURES {
-            let (was, is) = (of(before, &old.limits), of(row, &new.limits));
-            let (Some(was), Some(is)) = (was, is) else { continue };
-            comparison.compared += 1;
-            comparison.with_spread += usize::from(was.has_spread && is.has_spread);
-            let by_time = if same_processor { is.ns / was.ns } else { f64::INFINITY };
-            let factor = by_time.min(is.multiple() / was.multiple());
-            factors.entry(&row.mechanism).or_default().push(factor);
-            let change = || Change {
-                row: name_of(row),
-                figure: name,
-                multiples: (was.multiple(), is.multiple()),
-                ns: (was.ns, is.ns),
-            };
-            if is.is_slower_than(&was, same_processor) {
-                comparison.slower.push(change());
-            } else if was.is_slower_than(&is, same_processor) {
-                comparison.faster.push(change());
-            }
-        }
-    }
-    for (mechanism, mut factors) in factors {
-        factors.sort_unstable_by(f64::total_cmp);
-        let (quarter, median) = (factors[factors.len() / 4], factors[factors.len() / 2]);
-        if factors.len() >= MANY && quarter > MOST_AGREE && median > TOLERANCE {
-            let whole = (mechanism.to_owned(), factors.len(), median);
-            comparison.slower_as_a_whole.push(whole);
+        for (figure, of) in FIGURES {
+            let both = of(before, &old.limits).zip(of(row, &new.limits));
+            pairs.extend(both.map(|(was, is)| Pair { row, figure, was, is }));
         }
     }
     let in_new = |before: &&Row| new.results.iter().any(|row| is_same(before, row));
     comparison.left_out += old.results.len() - old.results.iter().filter(in_new).count();
+    comparison.compared = pairs.len();
+
+    let mut by_mechanism: BTreeMap<&str, Vec<&Pair<'_>>> = BTreeMap::new();
+    for pair in &pairs {
+        by_mechanism.entry(&pair.row.mechanism).or_default().push(pair);
+    }
+    let noise = noise(by_mechanism.values());
+    comparison.noise = noise.exp();
+    let tolerance = |noises: f64| TOLERANCE.max((noises * noise).exp());
+    for (mechanism, pairs) in by_mechanism {
+        let factors = sorted(pairs.iter().map(|pair| pair.least_factor(times_compare)));
+        let (quarter, median) = (factors[factors.len() / 4], factors[factors.len() / 2]);
+        if factors.len() >= MANY && quarter > MOST_AGREE && median > tolerance(NOISES.1) {
+            comparison.slower_as_a_whole.push((mechanism.to_owned(), factors.len(), median));
+        }
+    }
+    for Pair { row, figure, was, is } in pairs.iter().filter(|pair| pair.has_spread()) {
+        comparison.with_spread += 1;
+        let change = || Change {
+            row: name_of(row),
+            figure,
+            multiples: (was.multiple(), is.multiple()),
+            ns: (was.ns, is.ns),
+        };
+        let by = tolerance(NOISES.0);
+        if is.is_longer_than(was, by, times_compare) {
+            comparison.slower.push(change());
+        } else if was.is_longer_than(is, by, times_compare) {
+            comparison.faster.push(change());
+        }
+    }
     comparison.slower.sort_by(|a, b| b.factor().total_cmp(&a.factor()));
     comparison.faster.sort_by(|a, b| a.factor().total_cmp(&b.factor()));
     comparison
+}
+
+/// A figure of both records.
+#[derive(Clone, Copy, Debug)]
+struct Pair<'a> {
+    row: &'a Row,
+    figure: &'static str,
+    was: Measure,
+    is: Measure,
+}
+
+impl Pair<'_> {
+    fn has_spread(&self) -> bool {
+        self.was.has_spread && self.is.has_spread
+    }
+
+    /// How many times as long it takes, as a multiple of the limit.
+    fn factor(&self) -> f64 {
+        self.is.multiple() / self.was.multiple()
+    }
+
+    /// The same, or as plain time if that is less.
+    fn least_factor(&self, times_compare: bool) -> f64 {
+        let by_time = if times_compare { self.is.ns / self.was.ns } else { f64::INFINITY };
+        self.factor().min(by_time)
+    }
+}
+
+/// By how much the logarithms of figures move in general, beside what a mechanism has moved as a whole:
+/// the median. Zero of nothing.
+fn noise<'a>(mechanisms: impl Iterator<Item = &'a Vec<&'a Pair<'a>>>) -> f64 {
+    let strays = mechanisms.flat_map(|pairs| {
+        let factors = sorted(pairs.iter().map(|pair| pair.factor().ln()));
+        let median = factors[factors.len() / 2];
+        factors.into_iter().map(move |factor| (factor - median).abs())
+    });
+    let strays = sorted(strays);
+    strays.get(strays.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values
 }
 
 /// A figure, how much its repetitions differ, and its limit.
@@ -148,9 +200,8 @@ impl Measure {
         self.ns / self.limit_ns
     }
 
-    fn is_slower_than(&self, other: &Self, times_compare: bool) -> bool {
-        let both = self.has_spread && other.has_spread;
-        let tolerance = if both { TOLERANCE } else { TOLERANCE_WITHOUT_SPREAD };
+    /// Whether it is longer by more than the tolerance, in each way.
+    fn is_longer_than(&self, other: &Self, tolerance: f64, times_compare: bool) -> bool {
         let by_limit = self.multiple() / other.multiple();
         let beyond_spread = (self.least_ns / self.limit_ns) / (other.most_ns / other.limit_ns);
         let by_time = if times_compare { self.least_ns / other.most_ns } else { f64::INFINITY };
@@ -235,16 +286,16 @@ fn moved_limits(old: &Record, new: &Record) -> Vec<(String, f64)> {
 /// Writes a comparison for a terminal of 100 columns.
 pub fn render(comparison: &Comparison, old_name: &str) -> String {
     let mut text = format!("Compared with {old_name}\n");
+    let alone = comparison.with_spread;
     text += &wrap(
         "",
         &format!(
-            "{} figures compared as multiples of each run's limits, {} of them by the spread of both \
-             runs and {} %, the others by a factor of {}; {} rows left out (in one record only, or \
-             cores elsewhere).",
+            "{} figures compared as multiples of each run's limits; in general they differ by {} ×. {} \
+             of them are judged one by one, the others too seldom repeated. {} rows left out (in one \
+             record only, or cores elsewhere).",
             comparison.compared,
-            comparison.with_spread,
-            ((TOLERANCE - 1.0) * 100.0).round(),
-            TOLERANCE_WITHOUT_SPREAD,
+            multiple(Some(comparison.noise)),
+            if alone == comparison.compared { "All".into() } else { alone.to_string() },
             comparison.left_out
         ),
     );
@@ -293,7 +344,7 @@ mod tests {
     }
 
     /// The record, with every time of some rows multiplied.
-    fn slowed(mut record: Record, by: f64, which: impl Fn(&Row) -> bool) -> Record {
+    fn slowed(mut record: Record, by: f64, mut which: impl FnMut(&Row) -> bool) -> Record {
         for row in record.results.iter_mut().filter(|row| which(row)) {
             let rtt = &mut row.rtt_ns;
             for ns in [
@@ -355,8 +406,18 @@ mod tests {
         let comparison = compare(&once(record()), &slowed(once(record()), 1.7, |_| true));
         assert_eq!((comparison.slower.len(), comparison.with_spread), (0, 0));
         assert!(comparison.has_regression() && comparison.slower_as_a_whole.len() > 5);
-        let comparison = compare(&once(record()), &slowed(once(record()), 4.0, |_| true));
-        assert_eq!(comparison.slower.len(), comparison.compared);
+    }
+
+    #[test]
+    fn runs_that_disagree_in_general_accuse_nobody() {
+        let mut up = false;
+        let noisy = slowed(record(), 3.0, |_| {
+            up = !up;
+            up
+        });
+        let comparison = compare(&record(), &noisy);
+        assert!(!comparison.has_regression() && comparison.faster.is_empty(), "{comparison:?}");
+        assert!((comparison.noise - 3.0).abs() < 0.01, "{}", comparison.noise);
     }
 
     #[test]
