@@ -286,16 +286,19 @@ fn moved_limits(old: &Record, new: &Record) -> Vec<(String, f64)> {
 /// Writes a comparison for a terminal of 100 columns.
 pub fn render(comparison: &Comparison, old_name: &str) -> String {
     let mut text = format!("Compared with {old_name}\n");
-    let alone = comparison.with_spread;
+    let alone = if comparison.with_spread == comparison.compared {
+        "All of them are judged one by one.".into()
+    } else {
+        let count = comparison.with_spread;
+        format!("{count} of them are judged one by one, the others were too seldom repeated.")
+    };
     text += &wrap(
         "",
         &format!(
-            "{} figures compared as multiples of each run's limits; in general they differ by {} ×. {} \
-             of them are judged one by one, the others too seldom repeated. {} rows left out (in one \
-             record only, or cores elsewhere).",
+            "{} figures compared as multiples of each run's limits; in general they differ by {} ×. \
+             {alone} {} rows left out (in one record only, or cores elsewhere).",
             comparison.compared,
             multiple(Some(comparison.noise)),
-            if alone == comparison.compared { "All".into() } else { alone.to_string() },
             comparison.left_out
         ),
     );

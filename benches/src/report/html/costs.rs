@@ -34,7 +34,7 @@ pub(super) fn paced(record: &Record) -> Markup {
                 td.word { (row.wait) @let manner = manner(row); @if !manner.is_empty() { ", " (manner) } }
                 td.word { (Situation::of(row).map_or("–", |situation| situation.short)) }
                 td { (size_name(row.size_bytes)) }
-                td { (of.rate_per_s) @if !keeps_up(of) { "†" } }
+                td { (rate(of.rate_per_s)) @if !keeps_up(of) { "†" } }
                 @for ns in [of.p50, of.p99, of.p999, of.max] { td { (time(ns)) } }
             }
         }
@@ -49,6 +49,17 @@ pub(super) fn paced(record: &Record) -> Markup {
             }
             (scrolling("Streams at fixed rates", &head, &body))
         }
+    }
+}
+
+/// Messages a second, in thousands or millions where they are whole.
+fn rate(per_s: u32) -> String {
+    match per_s {
+        _ if per_s >= 1_000_000 && per_s.is_multiple_of(1_000_000) => {
+            format!("{} M", per_s / 1_000_000)
+        }
+        _ if per_s >= 1_000 && per_s.is_multiple_of(1_000) => format!("{} k", per_s / 1_000),
+        _ => per_s.to_string(),
     }
 }
 

@@ -229,7 +229,9 @@ fn panels(
             titles.push(&curve.panel);
         }
     }
-    titles.sort_by_key(|title| Family::ALL.iter().position(|of| title.starts_with(of.title())));
+    titles.sort_by_key(|title| {
+        (Family::ALL.iter().position(|of| title.starts_with(of.title())), *title == MANNERS)
+    });
     let mut figures = Vec::new();
     for title in titles {
         let of_panel = |curve: &&Curve<'_>| curve.panel == title && curve.name != RING;
@@ -304,7 +306,11 @@ fn compare(ring: &Curve<'_>, others: &[&Curve<'_>], less_is_better: bool) -> Str
 }
 
 fn short_multiple(ratio: f64) -> String {
-    if ratio < 9.95 { format!("{ratio:.1}") } else { format!("{ratio:.0}") }
+    match ratio {
+        _ if ratio < 0.95 => format!("{ratio:.2}"),
+        _ if ratio < 9.95 => format!("{ratio:.1}"),
+        _ => format!("{ratio:.0}"),
+    }
 }
 
 /// A mechanism's name, or for the ring in another manner that manner.

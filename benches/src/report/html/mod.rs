@@ -2,7 +2,7 @@
 //! telephone and on a desk, in light and dark, and aloud.
 //!
 //! Situations and sizes are chosen by radio buttons, which the style sheet looks at; where it cannot,
-//! and on paper, everything is shown. Leaves out what is drawn ([`figures`]) and how ([`plot`]).
+//! and on paper, everything is shown. Leaves out what is drawn (`figures`) and how (`plot`).
 
 mod costs;
 mod figures;
@@ -93,7 +93,7 @@ fn pick(record: &Record) -> Markup {
             div.cards {
                 @for advice in advice::advice(record) {
                     article.card {
-                        h3 { (advice.when) }
+                        h3 { (unbroken_end(&advice.when)) }
                         p.pick.many[advice.pick.matches(',').count() > 1] { (advice.pick) }
                         p.figure { (advice.figure) }
                         p.because { (advice.because) "." }
@@ -106,6 +106,11 @@ fn pick(record: &Record) -> Markup {
             }
         }
     }
+}
+
+/// With the last two words on one line: a size and its unit.
+fn unbroken_end(text: &str) -> String {
+    text.rsplit_once(' ').map_or(text.into(), |(start, end)| format!("{start}\u{a0}{end}"))
 }
 
 /// The choice of situation and size, for all plots below it.
