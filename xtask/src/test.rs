@@ -56,6 +56,13 @@ pub(crate) fn test(args: &Args) -> Result<()> {
             residue.announce_to(command);
         })
     })?;
+    // The instructions that ship: those of the release profile.
+    steps.step("instructions", || {
+        let mut command =
+            cargo(["test", "--release", "--package", "ipc-benches", "--test", "instructions"]);
+        skipped.announce_to(&mut command);
+        run(&mut command)
+    })?;
     steps.step("nothing left behind", || residue.check())?;
     steps.step("docs", || {
         let mut command = cargo(["doc", "--workspace", "--all-features", "--no-deps"]);
