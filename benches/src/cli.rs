@@ -167,7 +167,7 @@ fn bench(arguments: &Arguments, mechanisms: &[Mechanism]) -> anyhow::Result<()> 
     if arguments.list {
         for mechanism in mechanisms.iter().filter(|m| !m.limit && wanted(m.name)) {
             let waits: Vec<_> = mechanism.waits.iter().map(|wait| wait.name()).collect();
-            println!("{:<16}{}", mechanism.name, waits.join(", "));
+            println!("{:<20} {}", mechanism.name, waits.join(", "));
         }
         return Ok(());
     }

@@ -101,14 +101,19 @@ const WANTING: &[(&str, &str)] = &[
     ("linker `cc` not found", "gcc"),
 ];
 
-/// Why a build failed, in one line, from what it printed.
+/// Why a build failed, in one line, from what it printed. What a compiler of C++ complains of, cargo
+/// prints as warnings of the package (`warning: zmq-sys@0.12.0: …`), or as its build script does.
 fn reason(printed: &str) -> String {
     let wanting = WANTING.iter().find(|(what, _)| printed.contains(what));
     let is_telling = |line: &&str| match wanting {
         Some((what, _)) => line.contains(what),
-        None => line.starts_with("error"),
+        None => line.starts_with("error") || line.contains(" error: "),
     };
     let line = printed.lines().find(is_telling).unwrap_or("it does not say why").trim();
+    let line = match line.strip_prefix("warning: ").and_then(|rest| rest.split_once(": ")) {
+        Some((_package, complaint)) => complaint,
+        None => line.trim_start_matches("cargo:warning="),
+    };
     match wanting {
         Some((_, package)) => format!("{line} (the Debian package {package} has it)"),
         None => line.to_owned(),
@@ -121,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_missing_header_is_named_with_its_package() {
-        let printed = "error: failed to run custom build command for `peers`\n  --- stderr\n  \
-                       q.cpp:5:10: fatal error: boost/q.hpp: No such file or directory\n";
+        let printed = "warning: peers@0.1.0: q.cpp:5:10: fatal error: boost/q.hpp: No such file or \
+                       directory\nerror: failed to run custom build command for `peers`\n";
         assert_eq!(
             reason(printed),
             "q.cpp:5:10: fatal error: boost/q.hpp: No such file or directory (the Debian package \
