@@ -59,7 +59,7 @@ pub struct Mechanism {
     /// Whether it is measured as a limit, and shown as such.
     pub limit: bool,
     /// Whether its two sides are threads of one process. Its transport is then a
-    /// [`BetweenThreads`](crate::threads::BetweenThreads).
+    /// `BetweenThreads`.
     pub threads: bool,
     /// The ways of waiting that it has.
     pub waits: &'static [Wait],
