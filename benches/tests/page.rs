@@ -110,7 +110,7 @@ fn the_page_shows_every_plot_in_light_and_dark_on_desk_and_telephone() {
         let names: Vec<&str> =
             found["names"].as_array().expect("names").iter().filter_map(Value::as_str).collect();
         let processes = record.results.iter().filter(|row| row.processes == 2);
-        let manners = ["in place", "batches of 32", "deadlines", "threads"];
+        let manners = ["in place", "batches of 32", "deadlines", "threads", "crossbeam-channel"];
         for name in processes.map(|row| row.mechanism.as_str()).chain(manners) {
             assert!(names.contains(&name), "{name} is named at a line; {at}");
         }

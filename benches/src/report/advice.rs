@@ -342,7 +342,7 @@ mod tests {
         for part in [
             "a virtual machine",
             "not pinned",
-            "1 of 124 rows: cores not near",
+            "1 of 132 rows: cores not near",
             "only once",
             "noisy",
         ] {

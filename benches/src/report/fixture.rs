@@ -59,6 +59,7 @@ pub(crate) fn json() -> Value {
         }
     }
     results.extend(manners());
+    results.extend(peers());
     let plain = SIZES.map(|size| {
         let ns = size as f64 * 0.08;
         json!({ "size_bytes": size, "rtt_mean_ns": 180.0 + 2.0 * ns, "oneway_ns": 12.0 + ns })
@@ -98,6 +99,27 @@ fn paced(rtt_ns: f64) -> Value {
         })
     };
     json!([at(10_000, 10_000.0), at(1_000_000, 600_000.0)])
+}
+
+/// Two other libraries, with long names: one between processes, one between threads.
+fn peers() -> Vec<Value> {
+    let peers = [("boost-message-queue", 2, 2_200.0), ("crossbeam-channel", 1, 400.0)];
+    let mut rows = Vec::new();
+    for (mechanism, processes, small_ns) in peers {
+        for size in SIZES {
+            let rtt = small_ns + 0.4 * size as f64;
+            rows.push(json!({
+                "mechanism": mechanism, "peer": true, "topology": "one-to-one", "wait": "spin",
+                "cores": "two", "awake": false, "access": "copy", "batch": 1, "processes": processes,
+                "runs": 5, "placement": "near", "size_bytes": size,
+                "rtt_ns": { "mean": rtt, "p50": rtt, "p99": rtt * 2.0, "p999": null, "max": rtt * 9.0 },
+                "rtt_mean_min_ns": rtt * 0.98, "rtt_mean_max_ns": rtt * 1.02,
+                "oneway_ns": rtt / 20.0, "oneway_min_ns": rtt / 21.0, "oneway_max_ns": rtt / 19.0,
+                "throughput_gb_s": size as f64 / (rtt / 20.0),
+            }));
+        }
+    }
+    rows
 }
 
 /// The ring in place, in batches, with deadlines and between threads.

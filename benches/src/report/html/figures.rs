@@ -251,7 +251,8 @@ fn panels(
                 lines.push(line(limit.name, Role::Limit, Mark::None, points));
             }
             for (subject, mark) in about.iter().zip(MARKS) {
-                lines.push(line(&subject.name, subject.role, mark, subject.points.clone()));
+                let name = subject.name.trim_end_matches(" (threads)"); // the title says it
+                lines.push(line(name, subject.role, mark, subject.points.clone()));
             }
             lines.extend(ring.map(|r| line(RING, Role::Ring, Mark::Circle, r.points.clone())));
             let described = lines.iter().filter_map(describe).collect::<Vec<_>>().join(" ");

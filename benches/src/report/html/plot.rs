@@ -55,9 +55,9 @@ pub(super) struct Plot {
     pub(super) lines: Vec<Line>,
 }
 
-const WIDTH: u32 = 384;
+const WIDTH: u32 = 404;
 const HEIGHT: u32 = 232;
-const RIGHT: u32 = 100;
+const RIGHT: u32 = 126;
 
 impl Plot {
     pub(super) fn svg(&self) -> Markup {
@@ -182,7 +182,7 @@ impl Ranking {
         let mut chart = ChartBuilder::on(&root)
             .margin_top(24)
             .margin_right(64)
-            .margin_left(112)
+            .margin_left(132)
             .x_label_area_size(22)
             .build_cartesian_2d(
                 Ticked {
