@@ -7,7 +7,7 @@ use super::LOOKS_PER_CHECK;
 use super::lookout::Lookout;
 use crate::bell::{Bell, Heard};
 use crate::protocol::memory::Memory;
-use crate::protocol::producer::{Claim, Producer, Ring};
+use crate::protocol::producer::{Claim, Producer, Purpose, Ring};
 use crate::protocol::sleep::Intent;
 use crate::protocol::{Violation, longest_message};
 
@@ -127,19 +127,24 @@ impl<M: Memory, B: Bell> Sending<M, B> {
 
     /// Claims room for a message of `len` bytes, waiting until `deadline`.
     #[inline]
-    pub(crate) fn claim(&mut self, len: usize, deadline: Deadline) -> Result<Claim, SendError> {
+    pub(crate) fn claim(
+        &mut self,
+        len: usize,
+        purpose: Purpose,
+        deadline: Deadline,
+    ) -> Result<Claim, SendError> {
         if len >= self.limit {
             return Err(self.refusal(len));
         }
-        if let Ok(Some(claim)) = self.producer.claim(len) {
+        if let Ok(Some(claim)) = self.producer.claim(len, purpose) {
             return Ok(claim);
         }
-        self.claim_slowly(len, deadline)
+        self.claim_slowly(len, purpose, deadline)
     }
 
     #[inline]
     fn write(&mut self, message: &[u8], deadline: Deadline) -> Result<Claim, SendError> {
-        let claim = self.claim(message.len(), deadline)?;
+        let claim = self.claim(message.len(), Purpose::Copy, deadline)?;
         self.producer.memory().write(claim.message_position(), message);
         Ok(claim)
     }
@@ -175,13 +180,18 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     }
 
     #[cold]
-    fn claim_slowly(&mut self, len: usize, deadline: Deadline) -> Result<Claim, SendError> {
+    fn claim_slowly(
+        &mut self,
+        len: usize,
+        purpose: Purpose,
+        deadline: Deadline,
+    ) -> Result<Claim, SendError> {
         // The receiver may have to read what is staged before there is room.
         let ring = self.producer.publish();
         self.tell(ring);
         let mut claimed = None;
         self.wait_until(deadline, |producer| {
-            claimed = producer.claim(len)?;
+            claimed = producer.claim(len, purpose)?;
             Ok(claimed.is_some())
         })?;
         Ok(claimed.expect("waited until it was"))
@@ -256,7 +266,7 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         }
         self.producer.announce(Intent::Arm);
         // A violation is ready too: the send that follows reports it.
-        let ready = !matches!(self.producer.claim(self.longest), Ok(None));
+        let ready = !matches!(self.producer.claim(self.longest, Purpose::Loan), Ok(None));
         if ready {
             self.producer.awake();
         }

@@ -15,13 +15,14 @@ use crate::endpoint::receiving::Receiving;
 use crate::endpoint::sending::Sending;
 use crate::mapped::Mapped;
 use crate::protocol::consumer::Message;
-use crate::protocol::producer::Claim;
+use crate::protocol::producer::{Claim, Purpose};
 
 impl LoanSender for RingSender {
     type Loan<'a> = RingLoan<'a>;
 
+    #[inline]
     fn loan(&mut self, len: usize, deadline: Deadline) -> Result<RingLoan<'_>, SendError> {
-        let claim = self.sending.claim(len, deadline)?;
+        let claim = self.sending.claim(len, Purpose::Loan, deadline)?;
         Ok(RingLoan { sending: &mut self.sending, claim, len })
     }
 }
@@ -29,6 +30,7 @@ impl LoanSender for RingSender {
 impl BorrowReceiver for RingReceiver {
     type Message<'a> = RingMessage<'a>;
 
+    #[inline]
     unsafe fn borrow(&mut self, deadline: Deadline) -> Result<RingMessage<'_>, RecvError> {
         let message = self.receiving.next(deadline)?;
         Ok(RingMessage { receiving: &mut self.receiving, message })
@@ -45,6 +47,7 @@ pub struct RingLoan<'a> {
 impl Deref for RingLoan<'_> {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         let piece = self.sending.memory().piece(self.claim.message_position(), self.len);
         // SAFETY: `len` bytes of the ring that are claimed and not committed. The kernel lets only
@@ -54,6 +57,7 @@ impl Deref for RingLoan<'_> {
 }
 
 impl DerefMut for RingLoan<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         let piece = self.sending.memory().piece(self.claim.message_position(), self.len);
         // SAFETY: as above; borrowed mutably from `self`.
@@ -67,6 +71,7 @@ impl Loan for RingLoan<'_> {
         self.len = len;
     }
 
+    #[inline]
     fn commit(self) {
         self.sending.commit(self.claim, self.len, false);
     }
@@ -81,6 +86,7 @@ pub struct RingMessage<'a> {
 impl Deref for RingMessage<'_> {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         let piece = self.receiving.memory().piece(self.message.position, self.message.len());
         // SAFETY: `len` bytes of the ring, checked by `peek`; that the sender does not write them now
@@ -90,6 +96,7 @@ impl Deref for RingMessage<'_> {
 }
 
 impl Drop for RingMessage<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.receiving.release(self.message);
     }

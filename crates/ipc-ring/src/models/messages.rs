@@ -9,6 +9,7 @@ use super::{
 };
 use crate::batch::Batch;
 use crate::protocol::memory::Memory;
+use crate::protocol::producer::Purpose;
 use crate::protocol::record::MessageHeader;
 
 /// Sends from one thread what another polls for, twice while it is sent. The outcome is how many
@@ -85,7 +86,7 @@ fn a_loan_arrives_as_it_was_shortened_and_a_dropped_one_not_at_all() {
             // Bytes that would be a header, were they ever read as one.
             let decoy = MessageHeader::new(8, false).word().to_ne_bytes().repeat(2);
             for kept in [None, Some(3)] {
-                let claim = sending.claim(16, Deadline::Now).expect("there is room");
+                let claim = sending.claim(16, Purpose::Copy, Deadline::Now).expect("there is room");
                 sending.memory().write(claim.message_position(), &decoy);
                 if let Some(len) = kept {
                     sending.memory().write(claim.message_position(), b"abc");
@@ -209,7 +210,7 @@ fn a_long_message_may_be_put_at_the_beginning() {
         }
         receive(&mut receiving);
         let sender = thread::spawn(move || {
-            let claim = sending.claim(16, Deadline::Now).expect("there is room");
+            let claim = sending.claim(16, Purpose::Copy, Deadline::Now).expect("there is room");
             sending.memory().write(claim.message_position(), &[9; 16]);
             let rewound = claim.message_position() == 8;
             sending.commit(claim, 16, false);

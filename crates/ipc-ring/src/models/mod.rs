@@ -52,7 +52,7 @@ use crate::endpoint::sending::Sending;
 use crate::protocol::consumer::Consumer;
 use crate::protocol::heap::Heap;
 use crate::protocol::memory::Memory;
-use crate::protocol::producer::Producer;
+use crate::protocol::producer::{Producer, Purpose};
 
 /// The smallest ring with messages worth the name: sixteen words, messages of at most 16 bytes.
 const CAPACITY: usize = 128;
@@ -198,7 +198,7 @@ fn take(consumer: &mut Consumer<Heap>) -> Option<Vec<u8>> {
 
 /// Sends, if there is room. Tells where it put the message.
 fn put(producer: &mut Producer<Heap>, message: &[u8]) -> Option<u64> {
-    let claim = producer.claim(message.len()).expect("an honest peer")?;
+    let claim = producer.claim(message.len(), Purpose::Copy).expect("an honest peer")?;
     producer.memory().write(claim.message_position(), message);
     let offset = claim.message_position();
     producer.commit(claim, message.len(), false);

@@ -36,6 +36,15 @@ pub(crate) struct Producer<M> {
     episodes: Episodes,
 }
 
+/// What a claim is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A message to be copied in whole: a long one goes where the last one lay.
+    Copy,
+    /// A loan, of which the caller may touch little: not worth asking whether the ring is empty.
+    Loan,
+}
+
 /// Whether the receiver must be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ring {
@@ -96,25 +105,30 @@ impl<M: Memory> Producer<M> {
     /// Claims room for a message of `len` bytes, at most [`longest_message`]. `None` if there is none
     /// now. A claim costs nothing to forget.
     #[inline]
-    pub(crate) fn claim(&mut self, len: usize) -> Result<Option<Claim>, Violation> {
+    pub(crate) fn claim(
+        &mut self,
+        len: usize,
+        purpose: Purpose,
+    ) -> Result<Option<Claim>, Violation> {
         debug_assert!(len <= longest_message(self.mask + 1));
         let bytes = record_bytes(len);
         // Where that is before the tail, the difference is near 2⁶⁴.
         let clear = self.clear_until.wrapping_sub(self.tail);
-        if bytes <= clear && clear <= self.mask && bytes < REWIND_BYTES {
+        let may_rewind = purpose == Purpose::Copy && bytes >= REWIND_BYTES;
+        if bytes <= clear && clear <= self.mask && !may_rewind {
             return Ok(Some(Claim { position: self.tail }));
         }
-        self.claim_slowly(bytes)
+        self.claim_slowly(bytes, may_rewind)
     }
 
     #[cold]
-    fn claim_slowly(&mut self, bytes: u64) -> Result<Option<Claim>, Violation> {
+    fn claim_slowly(&mut self, bytes: u64, may_rewind: bool) -> Result<Option<Claim>, Violation> {
         let offset = self.tail & self.mask;
         let to_end = self.mask + 1 - offset;
         // A record lies in one piece: if the rest of the ring is too short, it is skipped. It is also
         // skipped for a long message in an empty ring, which then lies where the last one lay, in both
         // processors' caches, instead of where nothing has been for a whole turn of the ring.
-        let rewinds = bytes >= REWIND_BYTES && bytes + HEADER_BYTES <= offset && {
+        let rewinds = may_rewind && bytes + HEADER_BYTES <= offset && {
             self.refresh_head()?;
             self.head == self.tail
         };

@@ -19,7 +19,7 @@ use crate::protocol::consumer::Consumer;
 use crate::protocol::heap::Heap;
 use crate::protocol::longest_message;
 use crate::protocol::memory::Memory;
-use crate::protocol::producer::Producer;
+use crate::protocol::producer::{Producer, Purpose};
 
 /// Looks at shared words that an operation which does not wait may take. Its loops are over messages
 /// of a batch, of which there are [`MOST_MESSAGES`] here.
@@ -159,7 +159,7 @@ fn send(peer: &Peer, strategy: WaitStrategy, outcomes: &mut Outcomes) {
                 })
             }
             5 => sending.send_synchronous(message, deadline),
-            6 => sending.claim(len, deadline).map(|claim| {
+            6 => sending.claim(len, Purpose::Loan, deadline).map(|claim| {
                 sending.memory().write(claim.message_position(), message);
                 sending.commit(claim, len / 2, false);
             }),

@@ -16,7 +16,7 @@ use crate::protocol::consumer::Consumer;
 use crate::protocol::heap::Heap;
 use crate::protocol::longest_message;
 use crate::protocol::memory::Memory;
-use crate::protocol::producer::{Claim, Producer, REWIND_BYTES};
+use crate::protocol::producer::{Claim, Producer, Purpose, REWIND_BYTES};
 use crate::protocol::record::record_bytes;
 
 /// Reads numbers from the fuzzer's bytes; zeros when they are used up.
@@ -187,7 +187,7 @@ fn claim(
     staged: &[Vec<u8>],
     capacity: usize,
 ) -> Option<Claim> {
-    let claim = producer.claim(len).expect("an honest receiver");
+    let claim = producer.claim(len, Purpose::Copy).expect("an honest receiver");
     if claim.is_none() {
         let held: u64 = sent.iter().chain(staged).map(|m| record_bytes(m.len())).sum();
         // Beside what is held: what the receiver owes, one skip of the rest of the ring among the
@@ -242,7 +242,7 @@ pub fn hostile_peer(script: &[u8]) {
             5 => memory.sender_sleep().store(script.number(8), Ordering::Relaxed),
             6 => {
                 let len = script.number(2) as usize % (longest + 1);
-                if let Ok(Some(claim)) = producer.claim(len) {
+                if let Ok(Some(claim)) = producer.claim(len, Purpose::Copy) {
                     producer.memory().write(claim.message_position(), &vec![0; len]);
                     producer.stage(claim, len, false);
                     producer.publish();
