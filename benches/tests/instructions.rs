@@ -46,8 +46,9 @@ fn a_message_takes_the_recorded_instructions() {
     let mut found = format!("{compiler}\n");
     for (index, (name, ..)) in OPERATIONS.iter().enumerate() {
         let [short, long] = MESSAGES.map(|messages| count(index, messages));
+        // The look at the peer once in 1,024 messages does not always take the same path.
         let each = (long - short) as f64 / (MESSAGES[1] - MESSAGES[0]) as f64;
-        writeln!(found, "{each:.2} {name}").expect("a string takes everything");
+        writeln!(found, "{each:.0} {name}").expect("a string takes everything");
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("record/instructions.txt");
     if env::var_os("UPDATE_RECORD").is_some() {
