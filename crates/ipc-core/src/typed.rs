@@ -67,7 +67,8 @@ impl<T: Identified, const N: usize> Identified for [T; N] {
 pub struct TypeIdentity {
     /// Size of the type in bytes.
     pub size_bytes: u64,
-    /// A hash (FNV-1a) of its name, its size and its alignment.
+    /// A hash (FNV-1a) of its name, its size and its alignment, and of the fields if they were given
+    /// ([`of_struct`](Self::of_struct)).
     pub hash: u64,
 }
 
@@ -78,6 +79,28 @@ impl TypeIdentity {
         let hash = fnv_1a(0xcbf2_9ce4_8422_2325, T::NAME.as_bytes());
         let hash = fnv_1a(hash, &size_bytes.to_le_bytes());
         Self { size_bytes, hash: fnv_1a(hash, &align_bytes.to_le_bytes()) }
+    }
+
+    /// That of a struct with C's layout, from its name, its size and alignment in bytes, and the name,
+    /// offset in bytes and identity of each field.
+    pub const fn of_struct(
+        name: &str,
+        size_bytes: usize,
+        align_bytes: usize,
+        fields: &[(&str, usize, TypeIdentity)],
+    ) -> Self {
+        let hash = fnv_1a(0xcbf2_9ce4_8422_2325, name.as_bytes());
+        let hash = fnv_1a(hash, &(size_bytes as u64).to_le_bytes());
+        let mut hash = fnv_1a(hash, &(align_bytes as u64).to_le_bytes());
+        let mut index = 0;
+        while index < fields.len() {
+            let (name, offset, identity) = fields[index];
+            hash = fnv_1a(hash, name.as_bytes());
+            hash = fnv_1a(hash, &(offset as u64).to_le_bytes());
+            hash = fnv_1a(hash, &identity.hash.to_le_bytes());
+            index += 1;
+        }
+        Self { size_bytes: size_bytes as u64, hash }
     }
 }
 

@@ -56,6 +56,8 @@ mod robust_list;
 mod robust_lock;
 mod segment;
 mod semaphore;
+#[cfg(not(ipc_loom))]
+mod shared;
 mod size;
 mod spin;
 #[cfg(all(feature = "testing", not(ipc_loom)))]
@@ -63,8 +65,11 @@ pub mod testing;
 
 #[cfg(not(ipc_loom))]
 pub use buffer::{BoundedBuffer, BufferOptions, BufferReceiver, BufferSender};
+pub use ipc_core::TypeIdentity;
 pub use mapping::{Access, Mapping};
 pub use memfd::{Memfd, Seals};
 pub use segment::{Segment, SegmentOptions};
 pub use semaphore::Semaphore;
+#[cfg(not(ipc_loom))]
+pub use shared::Shared;
 pub use size::Backing;
