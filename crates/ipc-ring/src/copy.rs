@@ -7,10 +7,11 @@
 //!
 //! | bytes | x86-64 | elsewhere |
 //! |---|---|---|
+//! | 8 | one word | one word |
 //! | up to 15 | words | words |
 //! | up to 128 | pairs of words, without a loop | words |
 //! | up to 1.5 KiB | blocks of 128 bytes through AVX registers, or SSE ones | words |
-//! | more | `rep movsb`, which the processor turns into whole cache lines | words |
+//! | more | a block, and `rep movsb`, which the processor turns into whole cache lines | words |
 //!
 //! Words go in and out of shared memory one by one, so that none straddles a cache line; in private
 //! memory they are put together to 16 bytes, which a wide load of the caller's can take from the store
@@ -30,6 +31,8 @@ const PAIR: usize = 16;
 const BY_BLOCKS_MAX: usize = 1536;
 /// Bytes of a block.
 const BLOCK: usize = 128;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Whether there are the instructions for blocks and `rep movsb`; Miri does not interpret assembly.
 const BY_ASSEMBLY: bool = cfg!(all(target_arch = "x86_64", not(miri)));
@@ -42,7 +45,10 @@ const BY_ASSEMBLY: bool = cfg!(all(target_arch = "x86_64", not(miri)));
 /// eight.
 #[inline(always)] // the hot path of every send
 pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
-    if source.len() < PAIR || !BY_ASSEMBLY {
+    if source.len() == 8 {
+        // SAFETY: the target is valid for a word.
+        unsafe { word_at(target, 0) }.store(word_of(source), Ordering::Relaxed); // as in `words_in`
+    } else if source.len() < PAIR || !BY_ASSEMBLY {
         // SAFETY: as the caller says.
         unsafe { words_in(target, source) }
     } else if source.len() <= BY_PAIRS_MAX {
@@ -50,7 +56,7 @@ pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
         unsafe { move_pairs::<TO_SHARED>(target, source.as_ptr(), source.len()) }
     } else {
         // SAFETY: as the caller says.
-        unsafe { long_in(target, source) }
+        unsafe { move_long(target, source.as_ptr(), source.len()) }
     }
 }
 
@@ -74,39 +80,6 @@ unsafe fn words_in(target: *mut u8, source: &[u8]) {
         let target = unsafe { word_at(target, offset) };
         target.store(short_word_of(rest), Ordering::Relaxed); // as above
     }
-}
-
-/// Copies by blocks, or by the processor's own means.
-///
-/// # Safety
-///
-/// As for [`copy_in`]; there are the instructions for it, and the source is longer than
-/// [`BY_PAIRS_MAX`].
-#[inline(never)] // it would take registers from the path of short messages
-unsafe fn long_in(target: *mut u8, source: &[u8]) {
-    if source.len() > BY_BLOCKS_MAX {
-        // SAFETY: `target` is valid for this many bytes, and no Rust reference overlaps it.
-        return unsafe { move_bytes(target, source.as_ptr(), source.len()) };
-    }
-    let mut offset = 0;
-    if target.addr() % 16 == 8 {
-        // One word first, so that stores of blocks straddle fewer cache lines.
-        // SAFETY: in bounds, since the source is longer than a word.
-        unsafe { word_at(target, 0) }.store(word_of(source), Ordering::Relaxed); // as above
-        offset = 8;
-    }
-    let bytes = (source.len() - offset) / BLOCK * BLOCK;
-    if bytes > 0 {
-        // SAFETY: in bounds, since at least `offset` bytes are there.
-        let to = unsafe { target.add(offset) };
-        // SAFETY: `to` is valid for this many bytes, and no Rust reference overlaps it.
-        unsafe { move_blocks(to, source[offset..].as_ptr(), bytes) };
-    }
-    offset += bytes;
-    // SAFETY: in bounds, since at least `offset` bytes are there.
-    let target = unsafe { target.add(offset) };
-    // SAFETY: as above.
-    unsafe { words_in(target, &source[offset..]) };
 }
 
 /// The first eight bytes.
@@ -133,7 +106,12 @@ fn short_word_of(bytes: &[u8]) -> u64 {
 /// eight.
 #[inline(always)] // the hot path of every receive
 pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
-    if target.len() < PAIR || !BY_ASSEMBLY {
+    if target.len() == 8 {
+        // SAFETY: the source is valid for a word.
+        let source = unsafe { word_at(source.cast_mut(), 0) };
+        let word = source.load(Ordering::Relaxed); // as in `words_out`
+        target.copy_from_slice(&word.to_ne_bytes());
+    } else if target.len() < PAIR || !BY_ASSEMBLY {
         // SAFETY: as the caller says.
         unsafe { words_out(target, source) }
     } else if target.len() <= BY_PAIRS_MAX {
@@ -141,7 +119,7 @@ pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
         unsafe { move_pairs::<TO_PRIVATE>(target.as_mut_ptr(), source, target.len()) }
     } else {
         // SAFETY: as the caller says.
-        unsafe { long_out(target, source) }
+        unsafe { move_long(target.as_mut_ptr(), source, target.len()) }
     }
 }
 
@@ -160,7 +138,7 @@ pub(crate) unsafe fn copy_out_in_order(target: &mut [u8], source: *const u8) {
         unsafe { words_out(target, source) }
     } else {
         // SAFETY: as the caller says.
-        unsafe { long_out(target, source) }
+        unsafe { move_long(target.as_mut_ptr(), source, target.len()) }
     }
 }
 
@@ -188,27 +166,6 @@ unsafe fn words_out(target: &mut [u8], source: *const u8) {
             *target = byte;
         }
     }
-}
-
-/// Copies by blocks, or by the processor's own means.
-///
-/// # Safety
-///
-/// As for [`copy_out`]; there are the instructions for it, and the target is longer than
-/// [`BY_PAIRS_MAX`].
-#[inline(never)] // it would take registers from the path of short messages
-unsafe fn long_out(target: &mut [u8], source: *const u8) {
-    if target.len() > BY_BLOCKS_MAX {
-        // SAFETY: `source` is valid for this many bytes, and `target` is ours.
-        return unsafe { move_bytes(target.as_mut_ptr(), source, target.len()) };
-    }
-    let bytes = target.len() / BLOCK * BLOCK;
-    // SAFETY: as above.
-    unsafe { move_blocks(target.as_mut_ptr(), source, bytes) };
-    // SAFETY: in bounds, since that many bytes are there.
-    let source = unsafe { source.add(bytes) };
-    // SAFETY: as above.
-    unsafe { words_out(&mut target[bytes..], source) };
 }
 
 /// The word at an offset from `base`.
@@ -301,6 +258,35 @@ unsafe fn move_pair<const SHARED: bool>(target: *mut u8, source: *const u8) {
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn move_pair<const SHARED: bool>(_: *mut u8, _: *const u8) {
     unreachable!("guarded by the target's architecture");
+}
+
+/// Copies a message longer than [`BY_PAIRS_MAX`], by blocks or by the processor's own means. Both are
+/// fastest where what they write begins with a cache line; so the first block goes where the message begins,
+/// and the rest begins again within it, at a line. The last block overlaps the one before.
+///
+/// # Safety
+///
+/// `len` is more than [`BY_PAIRS_MAX`], `target` is valid for writes of that many bytes and `source` for
+/// reads, and they do not overlap.
+#[inline(never)] // it would take registers from the path of short messages
+unsafe fn move_long(target: *mut u8, source: *const u8, len: usize) {
+    let at = |offset: usize| (target.wrapping_add(offset), source.wrapping_add(offset));
+    // SAFETY: there are more bytes than a block has.
+    unsafe { move_blocks(target, source, BLOCK) };
+    let begin = BLOCK - target.addr() % LINE;
+    let (line, from) = at(begin);
+    if len > BY_BLOCKS_MAX {
+        // SAFETY: the bytes from `begin` on.
+        return unsafe { move_bytes(line, from, len - begin) };
+    }
+    let blocks = (len - begin) / BLOCK * BLOCK;
+    if blocks > 0 {
+        // SAFETY: in bounds, rounded down.
+        unsafe { move_blocks(line, from, blocks) };
+    }
+    let (last, from) = at(len - BLOCK);
+    // SAFETY: the last block of the bytes.
+    unsafe { move_blocks(last, from, BLOCK) };
 }
 
 /// `rep movsb`: the processor's own copy.

@@ -11,11 +11,11 @@
 //! comes of it, and less and less often while none does: in a dialogue of question and answer there
 //! never is one, and a pause would only delay the answer.
 
-/// The longest messages, in bytes, that count: with longer ones, the copy is what costs, and the lines
+/// The longest records, in bytes, that count: with longer ones, the copy is what costs, and the lines
 /// that the receiver polls are few among those that it reads.
-const COUNTED_LEN: usize = 1024;
+const LONGEST_COUNTED_BYTES: u64 = 1032;
 /// Messages without a wait between them that make a run.
-const RUN: u32 = 4;
+const RUN: u64 = 4;
 /// Pauses of the processor after a run: some 0.4 µs.
 const FIRST_PAUSES: u32 = 16;
 /// The same, after many runs: some 3 µs. A burst whose end is followed by one more message delays that
@@ -26,11 +26,11 @@ const PAUSES_OF_TRIAL: u32 = 32;
 const FIRST_INTERVAL: u32 = 256;
 const LAST_INTERVAL: u32 = 1 << 16;
 
-/// What a receiver remembers of the messages that came.
+/// What a receiver remembers of its waits.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Messages received since it last had to wait.
-    streak: u32,
+    /// Position of the ring at the last wait.
+    waited_at: u64,
     /// Pauses after the next run.
     pauses: u32,
     waits_to_trial: u32,
@@ -40,23 +40,22 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new() -> Self {
         Self {
-            streak: 0,
+            waited_at: 0,
             pauses: FIRST_PAUSES,
             waits_to_trial: FIRST_INTERVAL,
             interval: FIRST_INTERVAL,
         }
     }
 
-    /// A message came without a wait.
-    #[inline(always)] // the hot path
-    pub(super) fn saw(&mut self, len: usize) {
-        self.streak = self.streak.wrapping_add(u32::from(len <= COUNTED_LEN));
-    }
-
-    /// A wait begins: how many pauses to make before looking again.
-    pub(super) fn pauses(&mut self) -> u32 {
-        let streak = std::mem::take(&mut self.streak);
-        if streak >= RUN {
+    /// A wait begins for the record at `position`; the last one took `last_bytes`. Returns how many pauses
+    /// to make before looking again.
+    ///
+    /// How many messages came since the last wait is reckoned from their bytes, so that nothing needs
+    /// to be counted as they come.
+    pub(super) fn pauses(&mut self, position: u64, last_bytes: u64) -> u32 {
+        let bytes = position.wrapping_sub(std::mem::replace(&mut self.waited_at, position));
+        // The first of them was waited for.
+        if last_bytes <= LONGEST_COUNTED_BYTES && bytes > RUN * last_bytes {
             self.interval = FIRST_INTERVAL;
             let pauses = self.pauses;
             self.pauses = (pauses * 2).min(MOST_PAUSES);

@@ -64,6 +64,21 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
+        if let Some(message) = self.consumer.usual() {
+            if let Some(buffer) = buffer.get_mut(..message.len()) {
+                self.take_usual(message, buffer);
+                return Ok(Received::of_len(buffer.len()));
+            }
+        }
+        self.recv_another(buffer, deadline)
+    }
+
+    #[inline(never)] // it would take registers from the path of usual messages
+    fn recv_another(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<Received, RecvError> {
         if let Some(message) = self.ready() {
             let buffer = self.fitting(message, buffer)?;
             self.consumer.memory().read(message.position, buffer);
@@ -77,7 +92,14 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         Ok(Received::of_len(message.len()))
     }
 
+    /// Receives a message that [`Consumer::usual`] returned.
     #[inline(always)] // the hot path
+    fn take_usual(&mut self, message: Message, buffer: &mut [u8]) {
+        self.consumer.memory().read(message.position, buffer);
+        self.consumer.release_usual();
+    }
+
+    #[inline]
     fn fitting<'a>(
         &self,
         message: Message,
@@ -119,6 +141,21 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<(), RecvError> {
+        match self.consumer.usual() {
+            Some(message) if message.len() == buffer.len() => {
+                self.take_usual(message, buffer);
+                Ok(())
+            }
+            _ => self.recv_another_exactly(buffer, deadline),
+        }
+    }
+
+    #[inline(never)] // as `recv_another`
+    fn recv_another_exactly(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<(), RecvError> {
         let message = self.next(deadline)?;
         self.take_exactly(message, buffer)
     }
@@ -143,7 +180,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         Ok(received)
     }
 
-    #[inline(always)] // the hot path
+    #[inline]
     fn take_exactly(&mut self, message: Message, buffer: &mut [u8]) -> Result<(), RecvError> {
         if message.len() != buffer.len() {
             return Err(self.poison(Violation("a message of another length than the type has")));
@@ -157,17 +194,23 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     /// violation, the end) the next call tells.
     #[inline]
     fn another(&mut self) -> Option<Message> {
-        let message = match self.consumer.peek_fast() {
+        match self.consumer.usual() {
             None => self.peek().ok().flatten(),
             message => message,
-        }?;
-        self.pace.saw(message.len());
-        Some(message)
+        }
     }
 
     /// The next message, which stays in the ring until it is [`release`](Self::release)d.
     #[inline(always)] // the hot path
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
+        match self.consumer.usual() {
+            Some(message) => Ok(message),
+            None => self.another_or_wait(deadline),
+        }
+    }
+
+    #[inline(never)]
+    fn another_or_wait(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
         match self.ready() {
             Some(message) => Ok(message),
             None => self.wait(deadline),
@@ -175,14 +218,12 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     }
 
     /// The next message, if it is there at the first look.
-    #[inline(always)] // the hot path
+    #[inline]
     fn ready(&mut self) -> Option<Message> {
         if self.poisoned.is_some() {
             return None;
         }
-        let message = self.consumer.peek_fast()?;
-        self.pace.saw(message.len());
-        Some(message)
+        self.consumer.peek_fast()
     }
 
     #[inline]
@@ -224,7 +265,8 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         if self.consumer.settle() {
             self.bell.ring();
         }
-        (0..self.pace.pauses()).for_each(|_| spin_loop());
+        let pauses = self.pace.pauses(self.consumer.head(), self.consumer.usual_bytes());
+        (0..pauses).for_each(|_| spin_loop());
         for _ in 0..LOOKS_PER_CHECK {
             if let Some(message) = self.consumer.peek_fast() {
                 return Some(message);
@@ -337,6 +379,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     #[cold]
     fn poison(&mut self, Violation(what): Violation) -> RecvError {
         self.poisoned = Some(what);
+        self.consumer.fail();
         RecvError::Violation { what, link: self.link.clone() }
     }
 }

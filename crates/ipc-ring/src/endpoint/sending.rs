@@ -11,9 +11,8 @@ use crate::protocol::producer::{Claim, Producer, Purpose, Ring};
 use crate::protocol::sleep::Intent;
 use crate::protocol::{Violation, longest_message};
 
-/// How many messages are sent between two looks at whether the receiver lives, where it shows no
-/// sign of sleeping.
-const SENDS_PER_LOOK: u32 = 1024;
+/// Bytes of records between two looks at whether the receiver lives, where it shows no sign of sleeping.
+const LOOK_BYTES: u64 = 64 << 10;
 
 /// A sender with its doorbells.
 pub(crate) struct Sending<M, B> {
@@ -21,10 +20,9 @@ pub(crate) struct Sending<M, B> {
     pub(crate) bell: B,
     budget: SpinBudget,
     longest: usize,
-    /// Messages shorter than this can be sent: one more than the longest, or 0 once the link has failed.
-    limit: usize,
     lookout: Lookout,
-    sends_to_look: u32,
+    /// Position of the ring at the last look at whether the receiver lives.
+    looked_at: u64,
     state: State,
     link: Resource,
 }
@@ -45,15 +43,15 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     ) -> Self {
         let longest = longest_message(producer.memory().capacity());
         let state = State::Open;
+        let position = producer.tail();
         let budget = SpinBudget::new(strategy);
         Self {
             producer,
             bell,
             budget,
             longest,
-            limit: longest + 1,
             lookout: Lookout::default(),
-            sends_to_look: SENDS_PER_LOOK,
+            looked_at: position,
             state,
             link,
         }
@@ -74,7 +72,7 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     }
 
     /// See [`ipc_core::Sender::send_deadline`].
-    #[inline]
+    #[inline(always)] // the hot path
     pub(crate) fn send(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let claim = self.write(message, deadline)?;
         self.commit(claim, message.len(), false);
@@ -126,23 +124,47 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     }
 
     /// Claims room for a message of `len` bytes, waiting until `deadline`.
-    #[inline]
+    #[inline(always)] // the hot path
     pub(crate) fn claim(
         &mut self,
         len: usize,
         purpose: Purpose,
         deadline: Deadline,
     ) -> Result<Claim, SendError> {
-        if len >= self.limit {
+        match self.producer.claim_plain(len) {
+            Some(claim) => Ok(claim),
+            None => self.claim_another(len, purpose, deadline),
+        }
+    }
+
+    /// Claims with a closer look, also at whether the receiver lives.
+    #[inline(never)] // it would take registers from the path of plain messages
+    fn claim_another(
+        &mut self,
+        len: usize,
+        purpose: Purpose,
+        deadline: Deadline,
+    ) -> Result<Claim, SendError> {
+        if self.state != State::Open || len > self.longest {
             return Err(self.refusal(len));
         }
         if let Ok(Some(claim)) = self.producer.claim(len, purpose) {
+            let position = self.producer.tail();
+            if position.wrapping_sub(self.looked_at) < LOOK_BYTES {
+                return Ok(claim);
+            }
+            self.looked_at = position;
+            if self.bell.is_hung_up() {
+                // This one counts as accepted; the next send says that it was in vain.
+                self.state = State::ReceiverGone;
+                self.producer.end_with(claim, len);
+            }
             return Ok(claim);
         }
         self.claim_slowly(len, purpose, deadline)
     }
 
-    #[inline]
+    #[inline(always)] // the hot path
     fn write(&mut self, message: &[u8], deadline: Deadline) -> Result<Claim, SendError> {
         let claim = self.claim(message.len(), Purpose::Copy, deadline)?;
         self.producer.memory().write(claim.message_position(), message);
@@ -156,23 +178,18 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         self.tell(ring);
     }
 
-    #[inline]
+    #[inline(always)] // the hot path
     fn tell(&mut self, ring: Ring) {
         match ring {
             Ring::NotNeeded => {}
             Ring::Now => self.bell.ring(),
             // It is on its way, or dead.
-            Ring::AlreadyRung => self.sends_to_look = 1,
-        }
-        self.sends_to_look -= 1;
-        if self.sends_to_look == 0 {
-            self.look_for_receiver();
+            Ring::AlreadyRung => self.look_for_receiver(),
         }
     }
 
     #[cold]
     fn look_for_receiver(&mut self) {
-        self.sends_to_look = SENDS_PER_LOOK;
         if self.bell.is_hung_up() {
             // What was just sent counts as accepted; the next send says that it was in vain.
             self.fail(State::ReceiverGone);
@@ -291,7 +308,7 @@ impl<M: Memory, B: Bell> Sending<M, B> {
 
     fn fail(&mut self, state: State) {
         self.state = state;
-        self.limit = 0;
+        self.producer.fail();
     }
 
     #[cold]

@@ -7,7 +7,7 @@ use super::Violation;
 use super::memory::Memory;
 use super::order::{announce, publish_then_look};
 use super::producer::REWIND_BYTES;
-use super::record::{self, HEADER_BYTES, Header, MessageHeader, record_bytes};
+use super::record::{self, EMPTY, HEADER_BYTES, Header, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
 
 /// The receiver's own state. Nothing that it trusts lies in memory that the sender can write.
@@ -20,6 +20,13 @@ pub(crate) struct Consumer<M> {
     head: u64,
     /// The head that the sender was told.
     published: u64,
+    /// Up to which position messages may be received without a closer look: the end of the ring, or
+    /// where the sender must be told of room. Never before `head`, and equal to it once the link has failed.
+    plain_until: u64,
+    /// The header of the last message. None that is urgent.
+    usual: MessageHeader,
+    /// The bytes of a record with that header.
+    usual_bytes: u64,
     /// The sender's sleep word for which the bell was last rung.
     rung_for: u64,
     episodes: Episodes,
@@ -50,6 +57,9 @@ impl<M: Memory> Consumer<M> {
             mask,
             head: start,
             published: start,
+            plain_until: start,
+            usual: MessageHeader::new(0, false),
+            usual_bytes: record_bytes(0),
             rung_for: 0,
             episodes: Episodes::default(),
         }
@@ -57,6 +67,42 @@ impl<M: Memory> Consumer<M> {
 
     pub(crate) fn memory(&self) -> &M {
         &self.memory
+    }
+
+    /// Position of the next record.
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// The bytes of the last record.
+    pub(crate) fn usual_bytes(&self) -> u64 {
+        self.usual_bytes
+    }
+
+    /// The next message in the case that nearly all messages of a stream are: it is there, has the header
+    /// that the one before it had, and the sender need not be told of its room yet. `None` where it takes a
+    /// closer look.
+    ///
+    /// That the header is compared as a whole, by a branch that the processor predicts, lets it go on to
+    /// the next record while this one's header is still on its way from the sender's core.
+    #[inline(always)] // the hot path of every receive
+    pub(crate) fn usual(&self) -> Option<Message> {
+        let room = self.plain_until.wrapping_sub(self.head);
+        if self.header(self.head) != self.usual.word() || self.usual_bytes > room {
+            return None;
+        }
+        Some(Message { position: self.head.wrapping_add(HEADER_BYTES), header: self.usual })
+    }
+
+    /// Releases the message that [`usual`](Self::usual) returned.
+    #[inline(always)] // the hot path of every receive
+    pub(crate) fn release_usual(&mut self) {
+        self.head = self.head.wrapping_add(self.usual_bytes);
+    }
+
+    /// From now on every message takes a closer look.
+    pub(crate) fn fail(&mut self) {
+        self.plain_until = self.head;
     }
 
     /// The next message, if one is committed. It stays until [`release`](Self::release).
@@ -69,6 +115,7 @@ impl<M: Memory> Consumer<M> {
             Header::Wrap if offset == 0 => Err(Violation("a wrap at the beginning of the ring")),
             Header::Wrap => {
                 self.head = self.head.wrapping_add(self.mask + 1 - offset);
+                self.plain_until = self.head;
                 match record::decode(self.header(self.head)) {
                     Header::Message(header) => self.message_at(self.head, header).map(Some),
                     _ => Err(Violation("a wrap that leads to no message")),
@@ -79,7 +126,7 @@ impl<M: Memory> Consumer<M> {
     }
 
     /// As [`peek`](Self::peek), for the most frequent case: `None` where it takes a closer look.
-    #[inline(always)] // the hot path of every receive
+    #[inline]
     pub(crate) fn peek_fast(&self) -> Option<Message> {
         let header = MessageHeader::from_word(self.header(self.head))?;
         self.message_at(self.head, header).ok()
@@ -91,7 +138,7 @@ impl<M: Memory> Consumer<M> {
         self.memory.word(position).load(Ordering::Acquire)
     }
 
-    #[inline(always)]
+    #[inline]
     fn message_at(&self, position: u64, header: MessageHeader) -> Result<Message, Violation> {
         if record_bytes(header.len()) <= self.mask + 1 - (position & self.mask) {
             Ok(Message { position: position.wrapping_add(HEADER_BYTES), header })
@@ -102,17 +149,37 @@ impl<M: Memory> Consumer<M> {
 
     /// Gives the room of the message that [`peek`](Self::peek) returned back to the sender, now or
     /// with later ones. Tells whether the bell must be rung.
-    #[inline(always)] // the hot path of every receive
+    #[inline]
     pub(crate) fn release(&mut self, message: Message) -> bool {
-        self.head = self.head.wrapping_add(record_bytes(message.len()));
-        let unpublished = self.head.wrapping_sub(self.published);
-        // A sender waits only while more than half of the ring is taken (see `longest_message`), of
-        // which at most an eighth is what we owe: so there are always messages left to read, whose
-        // release will tell it. Until then its line stays with the core that writes it.
-        if unpublished <= self.mask >> 3 && !message.header.is_urgent() {
+        let is_usual = message.header == self.usual;
+        if is_usual && self.usual_bytes <= self.plain_until.wrapping_sub(self.head) {
+            self.release_usual();
             return false;
         }
-        self.publish()
+        self.release_another(message)
+    }
+
+    #[inline(never)]
+    fn release_another(&mut self, message: Message) -> bool {
+        let bytes = record_bytes(message.len());
+        self.head = self.head.wrapping_add(bytes);
+        // A sender waits only while more than half of the ring is taken (see `longest_message`), of
+        // which at most three eighths are what we owe: so there are always messages left to read, whose
+        // release will tell it. Until then its line stays with the core that writes it. An eighth is
+        // enough to tell where more messages are there; where none is, `settle` does it while it waits.
+        let owed = self.head.wrapping_sub(self.published);
+        let is_urgent = message.header.is_urgent();
+        let must_tell = is_urgent
+            || owed > self.mask / 8 * 3
+            || (owed > self.mask / 8 && self.header(self.head) != EMPTY);
+        let wants_bell = must_tell && self.publish();
+        if !is_urgent {
+            (self.usual, self.usual_bytes) = (message.header, bytes);
+        }
+        let to_end = self.mask + 1 - (self.head & self.mask);
+        let to_telling = (self.mask / 8).saturating_sub(self.head.wrapping_sub(self.published));
+        self.plain_until = self.head.wrapping_add(to_end.min(to_telling));
+        wants_bell
     }
 
     /// Tells the sender of what it is owed, if that is worth a word. To be called when the ring is

@@ -13,6 +13,10 @@ use super::{Violation, longest_message};
 /// small, and so are its long messages.
 pub(crate) const REWIND_BYTES: u64 = if cfg!(ipc_loom) { 24 } else { 128 << 10 };
 
+/// The most bytes of records between two closer looks of the sender, at which it also sees to what need
+/// not be seen to with every message.
+const PLAIN_BYTES: u64 = 32 << 10;
+
 /// The sender's own state. Nothing that it trusts lies in memory that the receiver can write.
 #[derive(Debug)]
 pub(crate) struct Producer<M> {
@@ -25,8 +29,9 @@ pub(crate) struct Producer<M> {
     /// The receiver's head when last seen: `tail - head` is at most the capacity.
     head: u64,
     /// Position up to which records may reach without a closer look: the end of the ring, or of what
-    /// the receiver has freed, less the word behind the record. Old where it is before `tail`.
-    clear_until: u64,
+    /// the receiver has freed, less the word behind the record; or where a closer look is due anyway
+    /// ([`PLAIN_BYTES`]). Never before `tail`.
+    plain_until: u64,
     /// The first word of what is written but not published: its position and value.
     staged: Option<(u64, u64)>,
     /// Whether the receiver said at the handshake that it may ever sleep.
@@ -81,7 +86,7 @@ impl<M: Memory> Producer<M> {
             mask,
             tail: start,
             head: start,
-            clear_until: start,
+            plain_until: start,
             staged: None,
             receiver_may_sleep,
             rung_for: 0,
@@ -102,9 +107,29 @@ impl<M: Memory> Producer<M> {
         self.tail
     }
 
+    /// Claims room for a message of `len` bytes in the case that nearly all messages of a stream are: there
+    /// is room, no wrap comes before it, and no closer look is due. `None` where it takes one; the message
+    /// may even be too long. A claim costs nothing to forget.
+    #[inline(always)] // the hot path of every send
+    pub(crate) fn claim_plain(&self, len: usize) -> Option<Claim> {
+        let room = self.plain_until.wrapping_sub(self.tail);
+        (record_bytes(len) <= room).then_some(Claim { position: self.tail })
+    }
+
+    /// After the message of `len` bytes that `claim` is for, every one takes a closer look.
+    pub(crate) fn end_with(&mut self, claim: Claim, len: usize) {
+        if claim.position == self.tail {
+            self.plain_until = self.tail.wrapping_add(record_bytes(len));
+        }
+    }
+
+    /// From now on every message takes a closer look. No claim may be open.
+    pub(crate) fn fail(&mut self) {
+        self.plain_until = self.tail;
+    }
+
     /// Claims room for a message of `len` bytes, at most [`longest_message`]. `None` if there is none
     /// now. A claim costs nothing to forget.
-    #[inline]
     pub(crate) fn claim(
         &mut self,
         len: usize,
@@ -112,17 +137,7 @@ impl<M: Memory> Producer<M> {
     ) -> Result<Option<Claim>, Violation> {
         debug_assert!(len <= longest_message(self.mask + 1));
         let bytes = record_bytes(len);
-        // Where that is before the tail, the difference is near 2⁶⁴.
-        let clear = self.clear_until.wrapping_sub(self.tail);
         let may_rewind = purpose == Purpose::Copy && bytes >= REWIND_BYTES;
-        if bytes <= clear && clear <= self.mask && !may_rewind {
-            return Ok(Some(Claim { position: self.tail }));
-        }
-        self.claim_slowly(bytes, may_rewind)
-    }
-
-    #[cold]
-    fn claim_slowly(&mut self, bytes: u64, may_rewind: bool) -> Result<Option<Claim>, Violation> {
         let offset = self.tail & self.mask;
         let to_end = self.mask + 1 - offset;
         // A record lies in one piece: if the rest of the ring is too short, it is skipped. It is also
@@ -141,7 +156,13 @@ impl<M: Memory> Producer<M> {
                 return Ok(None);
             }
         }
-        self.clear_until = self.tail.wrapping_add(to_end.min(self.free() - HEADER_BYTES));
+        self.plain_until = self.tail;
+        if skipped == 0 {
+            let longest = (self.mask + 1) / 4 - HEADER_BYTES; // nothing longer is ever plain
+            let room = to_end.min(self.free() - HEADER_BYTES);
+            let plain = room.min(longest).min(PLAIN_BYTES).max(bytes);
+            self.plain_until = self.tail.wrapping_add(plain);
+        }
         Ok(Some(Claim { position: self.tail.wrapping_add(skipped) }))
     }
 
@@ -216,6 +237,7 @@ impl<M: Memory> Producer<M> {
         if claim.position == begin {
             return (begin, header);
         }
+        self.plain_until = next;
         self.memory.word(claim.position).store(header, Ordering::Relaxed);
         (begin, record::WRAP)
     }

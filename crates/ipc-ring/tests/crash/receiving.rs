@@ -168,23 +168,16 @@ fn idle(act: Act, found: Found, manner: Manner) -> Scene {
         survivor.signal();
         let fate = survivor.fate();
         let is_due = found.about_to_publish && fate == Fate::Killed;
-        let room = if is_due { fill(&mut sent, act.len(), &mut sender) } else { 0 };
+        // One message: with it the sender may find the receiver dead, and send no more.
+        let has_room = is_due && sender.try_send(&message(sent, act.len())).is_ok();
+        sent += u64::from(has_room);
         end(act, fate, &mut sent, &mut sender, manner, survivor);
-        room
+        u64::from(has_room)
     };
     let name = format!("idle, then {}", manner.name());
     let scene = Scene::new((act.name(), found.name()), victim(act, found, None, VICTIM), survivor);
     let scene = scene.survivor_is(name);
     if found.about_to_publish && act.releases() { scene.takes_effect() } else { scene }
-}
-
-/// Sends as many messages as there is room for; returns how many.
-fn fill(sent: &mut u64, len: usize, sender: &mut RingSender) -> u64 {
-    let before = *sent;
-    while sender.try_send(&message(*sent, len)).is_ok() {
-        *sent += 1;
-    }
-    *sent - before
 }
 
 /// The sender waits for room.
