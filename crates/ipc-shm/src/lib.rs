@@ -45,12 +45,16 @@ mod buffer;
 mod copy;
 #[cfg_attr(ipc_loom, allow(dead_code))]
 mod death;
+mod huge;
 #[cfg(not(ipc_loom))]
 mod layout;
+mod location;
 mod mapping;
 mod memfd;
 #[cfg(all(test, ipc_loom))]
 mod models;
+mod new_file;
+mod options;
 mod robust_list;
 #[cfg_attr(ipc_loom, allow(dead_code))]
 mod robust_lock;
@@ -62,14 +66,20 @@ mod size;
 mod spin;
 #[cfg(all(feature = "testing", not(ipc_loom)))]
 pub mod testing;
+mod unmapped;
 
 #[cfg(not(ipc_loom))]
 pub use buffer::{BoundedBuffer, BufferOptions, BufferReceiver, BufferSender};
+pub use huge::HugePages;
 pub use ipc_core::TypeIdentity;
+pub use ipc_core::handover::ChildEnd;
+pub use location::Location;
 pub use mapping::{Access, Mapping};
 pub use memfd::{Memfd, Seals};
-pub use segment::{Segment, SegmentOptions};
+pub use options::SegmentOptions;
+pub use segment::Segment;
 pub use semaphore::Semaphore;
 #[cfg(not(ipc_loom))]
 pub use shared::Shared;
 pub use size::Backing;
+pub use unmapped::{Unmapped, UnmappedError};
