@@ -55,6 +55,8 @@ mod memfd;
 mod models;
 mod new_file;
 mod options;
+#[cfg(not(ipc_loom))]
+mod region;
 mod robust_list;
 #[cfg_attr(ipc_loom, allow(dead_code))]
 mod robust_lock;
@@ -77,6 +79,8 @@ pub use location::Location;
 pub use mapping::{Access, Mapping};
 pub use memfd::{Memfd, Seals};
 pub use options::SegmentOptions;
+#[cfg(not(ipc_loom))]
+pub use region::Region;
 pub use segment::Segment;
 pub use semaphore::Semaphore;
 #[cfg(not(ipc_loom))]

@@ -307,6 +307,12 @@ impl Mapping {
     }
 }
 
+impl AsRef<Self> for Mapping {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mapping")

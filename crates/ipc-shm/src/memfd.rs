@@ -107,14 +107,7 @@ impl Memfd {
 
         // The seals first: no file system is asked for them, which might be the peer's own (FUSE) and
         // never answer.
-        let seals = match rustix::fs::fcntl_get_seals(&file) {
-            Err(Errno::INVAL) => SealFlags::empty(), // nothing that could be sealed
-            other => other.map_err(os("fcntl(F_GET_SEALS)"))?,
-        };
-        if !seals.contains(required.0) {
-            let (expected, found) = (required.0.bits(), seals.bits());
-            return Err(mismatch("set of seals", expected.into(), found.into()));
-        }
+        let seals = require_seals(file.as_fd(), required, "receive", &resource)?;
         let stat = rustix::fs::fstat(&file).map_err(os("fstat"))?;
         if !FileType::from_raw_mode(stat.st_mode).is_file() {
             let (expected, found) = (u64::from(FileType::RegularFile.as_raw_mode()), stat.st_mode);
@@ -266,9 +259,19 @@ impl Memfd {
         self.seal(Seals::SIZE)
     }
 
-    fn seal(&self, seals: Seals) -> Result<(), OpenError> {
+    pub(crate) fn seal(&self, seals: Seals) -> Result<(), OpenError> {
         rustix::fs::fcntl_add_seals(&self.file, seals.0)
             .map_err(|error| OpenError::from_os("fcntl(F_ADD_SEALS)", &self.resource, error))
+    }
+
+    /// Checks that it bears these seals.
+    pub(crate) fn check_seals(&self, required: Seals) -> Result<(), OpenError> {
+        require_seals(self.file.as_fd(), required, "attach to", &self.resource).map(drop)
+    }
+
+    /// What errors call it.
+    pub(crate) fn resource(&self) -> &Resource {
+        &self.resource
     }
 
     /// Length in bytes.
@@ -344,6 +347,26 @@ impl SegmentOptions {
         size::set_size(file.as_fd(), len, self.backing, medium, &resource)?;
         Ok(Memfd { file, len, is_huge, resource })
     }
+}
+
+/// The seals of a file, among which the `required` must be.
+fn require_seals(
+    file: BorrowedFd<'_>,
+    required: Seals,
+    operation: &'static str,
+    resource: &Resource,
+) -> Result<SealFlags, OpenError> {
+    let seals = match rustix::fs::fcntl_get_seals(file) {
+        Err(Errno::INVAL) => SealFlags::empty(), // nothing that could be sealed
+        Err(error) => return Err(OpenError::from_os("fcntl(F_GET_SEALS)", resource, error)),
+        Ok(seals) => seals,
+    };
+    if seals.contains(required.0) {
+        return Ok(seals);
+    }
+    let (expected, found) = (u64::from(required.0.bits()), u64::from(seals.bits()));
+    let kind = OpenErrorKind::Mismatch { what: "set of seals", expected, found };
+    Err(OpenError::new(operation, resource, kind))
 }
 
 /// Whether every byte has its memory already.

@@ -172,6 +172,12 @@ impl Segment {
     }
 }
 
+impl AsRef<Mapping> for Segment {
+    fn as_ref(&self) -> &Mapping {
+        &self.mapping
+    }
+}
+
 /// Removes a name or a file.
 fn unlink(location: &Location) -> Result<(), OpenError> {
     rustix::fs::unlink(location.path())
