@@ -93,7 +93,8 @@ impl Mapping {
         if options.huge_pages {
             memory.advise(Advice::HugePage).map_err(os("madvise(MADV_HUGEPAGE)"))?;
         }
-        if options.prefault {
+        // Also before locking, which would blame its limit for a page that cannot be had.
+        if options.prefault || options.lock {
             let advice = match options.access {
                 Access::ReadOnly => Advice::PopulateRead,
                 Access::ReadWrite => Advice::PopulateWrite,

@@ -363,19 +363,12 @@ fn check_writers(status: &Stat, resource: &Resource) -> Result<(), OpenError> {
     Err(OpenError::new("open", resource, OpenErrorKind::PermissionDenied(source)))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(ipc_loom)))]
 mod tests {
     use super::*;
+    use crate::testing::segment_name;
     use ipc_core::Name;
     use ipc_testing::Scope;
-
-    /// A fresh name, removed at the end of the scope.
-    fn fresh_name(scope: &Scope) -> Name {
-        let name = scope.name();
-        let removed = name.clone();
-        scope.defer(move || drop(Segment::unlink_name(&removed)));
-        name
-    }
 
     fn create_hidden(name: &Name, initialise: bool) -> Result<Segment, OpenError> {
         let options = Segment::options().mode(0o640);
@@ -391,7 +384,7 @@ mod tests {
     #[test]
     fn without_unnamed_files_a_segment_is_made_under_a_hidden_name() {
         let scope = Scope::new();
-        let name = fresh_name(&scope);
+        let name = segment_name(&scope);
         let files = || {
             let files = std::fs::read_dir("/dev/shm").expect("listed").flatten();
             let ours = |file: &std::fs::DirEntry| {
@@ -414,7 +407,7 @@ mod tests {
     #[test]
     fn a_name_that_comes_in_between_is_not_overwritten() {
         let scope = Scope::new();
-        let name = fresh_name(&scope);
+        let name = segment_name(&scope);
         for new_file in [NewFile::unnamed, NewFile::hidden] {
             let winner = |_: &Mapping| Segment::create_new(&name, 8).map(drop);
             let loser = Segment::options().create_in((&name).into(), 4, winner, new_file);

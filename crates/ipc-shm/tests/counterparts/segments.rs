@@ -5,20 +5,13 @@ use std::sync::atomic::Ordering;
 
 use ipc_core::{Name, OpenErrorKind};
 use ipc_shm::Segment;
+use ipc_shm::testing::segment_name;
 use ipc_testing::{CProgram, Scope, printed};
 
 use crate::programs::{c_program, python, python_with_posix_ipc};
 
 /// Where the text of a segment begins, in bytes; before it lies a word.
 const TEXT_AT: usize = 4;
-
-/// A fresh name, removed at the end of the scope if it is still there.
-fn fresh_name(scope: &Scope) -> Name {
-    let name = scope.name();
-    let removed = name.clone();
-    scope.defer(move || drop(Segment::unlink_name(&removed)));
-    name
-}
 
 /// What the program says that `start` makes, when it is called with these words.
 fn run(start: &dyn Fn() -> Command, words: &[&str]) -> String {
@@ -28,7 +21,7 @@ fn run(start: &dyn Fn() -> Command, words: &[&str]) -> String {
 /// Both ways: they create, we read, write and unlink; we create, they read, write and unlink.
 fn share(start: &dyn Fn() -> Command) {
     let scope = Scope::new();
-    let name = fresh_name(&scope);
+    let name = segment_name(&scope);
 
     run(start, &["create", name.as_str(), "5000", "from them"]);
     let exists = Segment::create_new(&name, 5000).expect_err("theirs");
@@ -87,7 +80,7 @@ fn command(program: &CProgram, verb: &str, name: &Name) -> Command {
 fn a_c_program_opens_what_we_create() {
     let Some(program) = c_program("a_c_program_opens_what_we_create", "segment.c") else { return };
     let scope = Scope::new();
-    let name = fresh_name(&scope);
+    let name = segment_name(&scope);
     let segment = Segment::options().mode(0o604).create_new(&name, 777, |memory| {
         memory.write_at(TEXT_AT, b"made in Rust");
         Ok(())
@@ -103,7 +96,7 @@ fn a_c_program_opens_what_we_create() {
 fn we_open_what_a_c_program_creates() {
     let Some(program) = c_program("we_open_what_a_c_program_creates", "segment.c") else { return };
     let scope = Scope::new();
-    let name = fresh_name(&scope);
+    let name = segment_name(&scope);
     let mut create = command(&program, "create", &name);
     printed(&create.args(["9999", "made in C"]).output().expect("it starts"));
     let segment = Segment::open(&name).expect("their segment");
@@ -116,7 +109,7 @@ fn a_c_program_and_we_add_to_one_word_and_lose_nothing() {
     let test = "a_c_program_and_we_add_to_one_word_and_lose_nothing";
     let Some(program) = c_program(test, "segment.c") else { return };
     let scope = Scope::new();
-    let name = fresh_name(&scope);
+    let name = segment_name(&scope);
     let segment = Segment::create_new(&name, 4096).expect("created");
     let word = segment.mapping().atomic_u32(0);
     let mut count = command(&program, "count", &name);
