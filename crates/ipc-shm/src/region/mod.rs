@@ -124,7 +124,8 @@ impl<T: Shared> Region<T, Mapping> {
     pub fn create_memfd(label: &str, value: T, seals: Seals) -> Result<(Self, Memfd), OpenError> {
         let memfd = Segment::options().create_memfd(label, Self::LEN)?;
         let mapping = memfd.map(Access::ReadWrite)?;
-        place(&mapping, Some(value));
+        place_header::<T>(&mapping);
+        place_value(&mapping, value);
         memfd.seal(seals)?;
         Ok((Self::over(mapping), memfd))
     }
@@ -183,7 +184,7 @@ impl SegmentOptions {
         location: impl Into<Location>,
         value: T,
     ) -> Result<Region<T>, OpenError> {
-        self.create_region_of(location.into(), Some(value))
+        self.create_region_of(location.into(), |mapping| place_value(mapping, value))
     }
 
     /// Creates a region whose value is bytes of zero: what [`Shared`] types are useful as. For values that
@@ -196,7 +197,7 @@ impl SegmentOptions {
         self,
         location: impl Into<Location>,
     ) -> Result<Region<T>, OpenError> {
-        self.create_region_of(location.into(), None)
+        self.create_region_of(location.into(), |_| {})
     }
 
     /// Opens the region if there is one, and else creates it with what `value` returns. Of several
@@ -264,11 +265,12 @@ impl SegmentOptions {
     fn create_region_of<T: Shared>(
         self,
         location: Location,
-        value: Option<T>,
+        place_value: impl FnOnce(&Mapping),
     ) -> Result<Region<T>, OpenError> {
         self.check_writable(&location.resource())?;
         let segment = self.create_new(location, Region::<T>::LEN, |mapping| {
-            place(mapping, value);
+            place_header::<T>(mapping);
+            place_value(mapping);
             Ok(())
         })?;
         Ok(Region::over(segment))
@@ -286,16 +288,19 @@ impl SegmentOptions {
     }
 }
 
-/// Places the header and the value, or leaves it zeros, in fresh memory that nobody else sees yet.
-fn place<T: Shared>(mapping: &Mapping, value: Option<T>) {
-    assert!(mapping.len() >= Region::<T>::LEN, "made to be that long");
+/// Places the header in fresh memory, which is as long as a region of `T`.
+fn place_header<T: Shared>(mapping: &Mapping) {
     mapping.write_at(0, Header::new(T::IDENTITY, mapping.len()).bytes());
-    if let Some(value) = value {
-        let place = mapping.as_mut_ptr().wrapping_add(Region::<T>::VALUE_AT).cast::<T>();
-        // SAFETY: in bounds, as was just asserted; writable, since the header was; aligned, since the
-        // mapping is to pages and `VALUE_AT` is a multiple of the alignment. Nobody else has the memory.
-        unsafe { place.write(value) };
-    }
+}
+
+/// Places the value in fresh memory that nobody else sees yet and that can be written.
+fn place_value<T: Shared>(mapping: &Mapping, value: T) {
+    assert!(mapping.len() >= Region::<T>::LEN, "made to be that long");
+    assert_eq!(mapping.access(), Access::ReadWrite, "made to be written");
+    let place = mapping.as_mut_ptr().wrapping_add(Region::<T>::VALUE_AT).cast::<T>();
+    // SAFETY: in bounds and writable, as was just asserted; aligned, since the mapping is to pages and
+    // `VALUE_AT` is a multiple of the alignment. Nobody else has the memory yet.
+    unsafe { place.write(value) };
 }
 
 impl<T: Shared, M> Region<T, M> {
@@ -331,8 +336,12 @@ impl<T: Shared, M: AsRef<Mapping>> Deref for Region<T, M> {
     }
 }
 
-impl<T: Shared + fmt::Debug, M: AsRef<Mapping>> fmt::Debug for Region<T, M> {
+/// Without the value, which need not be one that can be shown.
+impl<T: Shared, M: fmt::Debug> fmt::Debug for Region<T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Region").field(&**self).finish()
+        f.debug_struct("Region")
+            .field("memory", &self.memory)
+            .field("type", &T::IDENTITY)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,61 @@
+//! Two programs that were built apart agree on what a type is. (See also the numbers in the tests of
+//! `ipc_shm::shared`.)
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ipc_core::OpenErrorKind;
+use ipc_shm::testing::segment_name;
+use ipc_shm::{Region, Shared};
+use ipc_testing::{Scope, printed};
+
+ipc_shm::shared! {
+    /// As the example `shm_region` declares it, in a file of its own.
+    struct Visits("ipc-shm-example.Visits/1") {
+        total: AtomicU64,
+        by_parity: [AtomicU64; 2],
+    }
+}
+
+ipc_shm::shared! {
+    /// The next version.
+    struct NextVisits("ipc-shm-example.Visits/2") {
+        total: AtomicU64,
+        by_parity: [AtomicU64; 2],
+    }
+}
+
+/// The example, built with other optimisation, other checks and other debug information than this test,
+/// makes the region or finds ours.
+#[test]
+fn a_program_that_was_built_apart_means_the_same_type() {
+    // Programs that were built years ago have stored it.
+    assert_eq!(Visits::IDENTITY.hash, 0xb5477b953b41bd15, "it must never change");
+    let other_profile = if cfg!(debug_assertions) { "release" } else { "dev" };
+    let example = |name: &str| {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo.args(["run", "--quiet", "--offline", "--profile", other_profile]);
+        cargo.args(["--package", "ipc-shm", "--example", "shm_region", "--", name]);
+        printed(&cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs"))
+    };
+    let scope = Scope::new();
+
+    // They create, we open.
+    let name = segment_name(&scope);
+    assert!(example(name.as_str()).contains("is visitor 1 of"));
+    let visits = Region::<Visits>::open(&name).expect("the same type");
+    assert_eq!(visits.total.load(Ordering::Relaxed), 1); // the process has ended
+    let parities = visits.by_parity.each_ref().map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(parities.iter().sum::<u64>(), 1);
+
+    // We create, they open.
+    let name = segment_name(&scope);
+    let initial = Visits { total: AtomicU64::new(41), by_parity: Default::default() };
+    let visits = Region::create_new(&name, initial).expect("created");
+    assert!(example(name.as_str()).contains("is visitor 42 of"));
+    assert_eq!(visits.total.load(Ordering::Relaxed), 42);
+
+    // And what is not the same is refused.
+    let error = Region::<NextVisits>::open(&name).expect_err("another version");
+    assert!(matches!(error.kind(), OpenErrorKind::Mismatch { what: "layout hash", .. }), "{error}");
+}
