@@ -1,11 +1,11 @@
 //! Named segments: they create and we open, we create and they open.
 
 use std::process::Command;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipc_core::{Name, OpenErrorKind};
-use ipc_shm::Segment;
 use ipc_shm::testing::segment_name;
+use ipc_shm::{Region, Segment, Shared};
 use ipc_testing::{CProgram, Scope, printed};
 
 use crate::programs::{c_program, python, python_with_posix_ipc};
@@ -119,4 +119,17 @@ fn a_c_program_and_we_add_to_one_word_and_lose_nothing() {
     }
     assert!(theirs.wait().expect("it ends").success());
     assert_eq!(word.load(Ordering::Relaxed), 2_000_000);
+}
+
+#[test]
+fn a_c_program_finds_a_regions_header_and_value_where_they_are_documented_to_be() {
+    let test = "a_c_program_finds_a_regions_header_and_value_where_they_are_documented_to_be";
+    let Some(program) = c_program(test, "segment.c") else { return };
+    let scope = Scope::new();
+    let name = segment_name(&scope);
+    let region = Region::create_new(&name, AtomicU64::new(41)).expect("created");
+    let read = command(&program, "region", &name).output().expect("it starts");
+    let hash = AtomicU64::IDENTITY.hash;
+    assert_eq!(printed(&read), format!("ipc-rgn 0x1020304 1 {hash:#x} 8 72\n"));
+    assert_eq!(region.load(Ordering::Relaxed), 42); // the process has ended
 }
