@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ipc_core::{Name, OpenError, Resource};
+use ipc_core::{Name, OpenError};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
@@ -182,8 +182,4 @@ impl AsRef<Mapping> for Segment {
 fn unlink(location: &Location) -> Result<(), OpenError> {
     rustix::fs::unlink(location.path())
         .map_err(|error| OpenError::from_os("unlink", &location.resource(), error))
-}
-
-pub(crate) fn resource(name: &Name) -> Resource {
-    Location::from(name).resource()
 }
