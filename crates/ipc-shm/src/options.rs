@@ -91,7 +91,8 @@ impl SegmentOptions {
 
     /// Enters all pages into this process's page table at once (`MADV_POPULATE_WRITE`, or
     /// `MAP_POPULATE` before Linux 5.14), so that no access takes a page fault later. Pages that are not
-    /// there yet are taken from the system. Costs some 0.1 µs for each page of 4 KiB that is there.
+    /// there yet are taken from the system. Costs two thirds of the faults that it spares: some 1.3 µs for each
+    /// page of 4 KiB that is there (`benches/record/2026-11-28-segments.md`).
     #[must_use]
     pub fn prefault(mut self) -> Self {
         self.prefault = true;

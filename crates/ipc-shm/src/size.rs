@@ -11,7 +11,8 @@ use rustix::process::Resource as ProcessLimit;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Backing {
     /// Now, all of it (`fallocate(2)`): too little memory is an error now, rather than a `SIGBUS` or
-    /// a visit of the kernel's out-of-memory killer later. Costs the time to clear the pages.
+    /// a visit of the kernel's out-of-memory killer later. Costs the time to clear the pages:
+    /// some 0.9 µs each, which their first touch is then spared (`benches/record/2026-11-28-segments.md`).
     #[default]
     Reserved,
     /// Page by page, as they are first touched.
