@@ -10,10 +10,13 @@ use ipc_shm::testing::segment_name;
 use ipc_shm::{Access, Backing, Location, Mapping, Memfd, Region, Seals, Segment, Shared};
 use ipc_testing::{Invitation, Scope, between_processes};
 
+/// So many that it takes a while to write them: who looks too early sees it.
+const WORDS: usize = 8192;
+
 ipc_shm::shared! {
     /// Words that say whether they are whole.
     struct Words("ipc-shm.test.Words/1") {
-        words: [AtomicU64; 512],
+        words: [AtomicU64; WORDS],
     }
 }
 
@@ -21,14 +24,14 @@ impl Words {
     /// All of one number, which is not 0.
     fn of(number: u64) -> Self {
         assert_ne!(number, 0);
-        Self { words: [const { AtomicU64::new(0) }; 512].map(|_| AtomicU64::new(number)) }
+        Self { words: [const { AtomicU64::new(0) }; WORDS].map(|_| AtomicU64::new(number)) }
     }
 
     /// The number, of which all must be.
     #[track_caller]
     fn number(&self) -> u64 {
-        // Relaxed: what made the region visible made them so too.
-        let number = self.words[0].load(Ordering::Relaxed);
+        // Relaxed: what made the region visible made them so too. The last word is written last.
+        let number = self.words[WORDS - 1].load(Ordering::Relaxed);
         assert_ne!(number, 0, "seen before it was made");
         assert!(self.words.iter().all(|word| word.load(Ordering::Relaxed) == number), "half-made");
         number
@@ -36,7 +39,7 @@ impl Words {
 }
 
 /// The same size, another meaning.
-type Others = [AtomicU64; 512];
+type Others = [AtomicU64; WORDS];
 
 /// What differs, what was expected, what was found.
 #[track_caller]
@@ -63,13 +66,13 @@ fn another_process_finds_the_creators_value_by_name_in_a_file_and_in_a_memfd() {
                 Region::create_memfd("test", Words::of(3), Seals::SIZE).expect("created");
             guest.invite(Invitation::of_descriptors(vec![memfd.into_fd()]));
             assert_eq!(guest.hear(), "added");
-            let last = |words: &Words| words.words[511].load(Ordering::Relaxed);
+            let last = |words: &Words| words.words[WORDS - 1].load(Ordering::Relaxed);
             assert_eq!((last(&by_name), last(&in_file), last(&in_memfd)), (101, 102, 103));
         },
         |host| {
             let add = |words: &Words| {
                 let number = words.number();
-                words.words[511].fetch_add(100, Ordering::Relaxed); // told by a socket
+                words.words[WORDS - 1].fetch_add(100, Ordering::Relaxed); // told by a socket
                 number
             };
             let name = Name::new(&host.hear()).expect("a name");
@@ -92,7 +95,7 @@ fn what_is_no_region_of_this_type_is_refused_with_what_was_found() {
     for location in [Location::from(&name), Location::from(&file)] {
         let region = Region::create_new(&location, Words::of(1)).expect("created");
         let len = Region::<Words>::LEN as u64;
-        assert_eq!(len, 64 + 8 * 512);
+        assert_eq!(len, 64 + 8 * WORDS as u64);
         let (ours, others) = (Words::IDENTITY, Others::IDENTITY);
 
         assert_eq!(
@@ -101,12 +104,12 @@ fn what_is_no_region_of_this_type_is_refused_with_what_was_found() {
         );
         assert_eq!(
             mismatch(Region::<AtomicU32>::open(&location)),
-            ("size of the type in bytes", 4, 8 * 512)
+            ("size of the type in bytes", 4, 8 * WORDS as u64)
         );
         // Opening or creating does not make another one of what is there.
         assert_eq!(
             mismatch(Region::open_or_create(&location, || AtomicU32::new(0))),
-            ("size of the type in bytes", 4, 8 * 512)
+            ("size of the type in bytes", 4, 8 * WORDS as u64)
         );
 
         let bytes = fs::read(location.path()).expect("readable");
@@ -209,7 +212,7 @@ ipc_shm::shared! {
         agreed: AtomicU64,
         seen: AtomicU64,
         over: AtomicU32,
-        padding: AtomicU32,
+        failed: AtomicU32,
     }
 }
 
@@ -226,7 +229,7 @@ impl Meeting {
             agreed: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             over: AtomicU32::new(0),
-            padding: AtomicU32::new(0),
+            failed: AtomicU32::new(0),
         }
     }
 
@@ -235,12 +238,14 @@ impl Meeting {
         // Acquire and release: what each has done before is seen by all after.
         self.arrived.fetch_add(1, Ordering::AcqRel);
         while self.arrived.load(Ordering::Acquire) < number * RACERS {
+            assert_eq!(self.failed.load(Ordering::Relaxed), 0, "another one failed"); // no more than a hint
             thread::yield_now();
         }
     }
 
     /// The rounds of one racer, of which the first also judges.
     fn race(&self, name: &Name, racer: u64) {
+        let _tell = TellFailure(self);
         for round in 0..ROUNDS {
             let own = 1 + round * RACERS + racer;
             self.meet(3 * round + 1);
@@ -278,7 +283,8 @@ impl Meeting {
 
     /// Looks again and again: what is there is whole.
     fn watch(&self, name: &Name) {
-        while self.over.load(Ordering::Acquire) == 0 {
+        let _tell = TellFailure(self);
+        while self.over.load(Ordering::Acquire) == 0 && self.failed.load(Ordering::Relaxed) == 0 {
             match Region::<Words>::open(name) {
                 Ok(region) => {
                     region.number();
@@ -289,6 +295,17 @@ impl Meeting {
                     thread::yield_now();
                 }
             }
+        }
+    }
+}
+
+/// Lets nobody wait for one that has panicked.
+struct TellFailure<'a>(&'a Meeting);
+
+impl Drop for TellFailure<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.failed.store(1, Ordering::Relaxed); // no more than a hint
         }
     }
 }

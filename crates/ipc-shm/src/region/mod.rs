@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
 
-use ipc_core::{OpenError, OpenErrorKind, Resource, TypeIdentity};
+use ipc_core::{OpenError, OpenErrorKind, TypeIdentity};
 
 use crate::{Access, Location, Mapping, Memfd, Seals, Segment, SegmentOptions, Shared};
 pub(crate) use header::{HEADER_LEN, Header};
@@ -234,7 +234,7 @@ impl SegmentOptions {
         location: impl Into<Location>,
     ) -> Result<Region<T>, OpenError> {
         let location = location.into();
-        self.check_writable(&location.resource())?;
+        self.check_writable(&location)?;
         self.attach_region(location)
     }
 
@@ -267,7 +267,7 @@ impl SegmentOptions {
         location: Location,
         place_value: impl FnOnce(&Mapping),
     ) -> Result<Region<T>, OpenError> {
-        self.check_writable(&location.resource())?;
+        self.check_writable(&location)?;
         let segment = self.create_new(location, Region::<T>::LEN, |mapping| {
             place_header::<T>(mapping);
             place_value(mapping);
@@ -276,13 +276,13 @@ impl SegmentOptions {
         Ok(Region::over(segment))
     }
 
-    fn check_writable(self, resource: &Resource) -> Result<(), OpenError> {
+    fn check_writable(self, location: &Location) -> Result<(), OpenError> {
         match self.access {
             Access::ReadWrite => Ok(()),
             Access::ReadOnly => {
                 let requirement = "a region to look at only takes open_region_read_only".into();
                 let kind = OpenErrorKind::InvalidOption { option: "read_only", requirement };
-                Err(OpenError::new("attach to", resource, kind))
+                Err(OpenError::new("attach to", &location.resource(), kind))
             }
         }
     }
