@@ -44,10 +44,11 @@ use crate::{Access, Backing, HugePages, Mapping, Segment, SegmentOptions};
 /// A mapping faults where the file has become shorter. With the seals of [`seal_size`] or
 /// [`seal_for_peer`] the kernel lets nobody shorten it, so that is excluded: for the creator from
 /// the sealing on (before it the descriptor has not left the process), for the receiver always,
-/// since it checks the seals, then the size, then maps. What seals do not exclude: a peer that may
-/// write can punch holes (`FALLOC_FL_PUNCH_HOLE`), which read as zeros; and pages that are not
-/// there, be they [`Backing::Lazy`] or punched, are taken on touch, which a system that has run out
-/// of memory answers by killing some process.
+/// since it checks the seals, then the size, then maps. Pages that are not there are taken on touch,
+/// which a system that has run out of memory answers by killing some process: with
+/// [`Backing::Reserved`] all are there. With [`seal_size`] a peer may punch holes again
+/// (`FALLOC_FL_PUNCH_HOLE`), which read as zeros; with [`seal_for_peer`] nobody can, not even the
+/// writer.
 ///
 /// [`seal_size`]: Self::seal_size
 /// [`seal_for_peer`]: Self::seal_for_peer
@@ -84,7 +85,8 @@ impl Memfd {
     /// in bytes. Nothing is mapped.
     ///
     /// The size is final only if the seals that fix it are required: all sets but [`Seals::NONE`]
-    /// include them.
+    /// include them. Memory of huge pages from a pool ([`HugePages::Pool`]) is taken only if all of it is
+    /// there and stays so, by [`Seals::ONE_WRITER`]: touching a page that is not would be a fault.
     ///
     /// # Errors
     ///

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+#[cfg(not(ipc_loom))]
+use ipc_core::Resource;
 use ipc_core::{Name, OpenError};
 use rustix::fs::Stat;
 use rustix::io::Errno;
@@ -182,4 +184,9 @@ impl AsRef<Mapping> for Segment {
 fn unlink(location: &Location) -> Result<(), OpenError> {
     rustix::fs::unlink(location.path())
         .map_err(|error| OpenError::from_os("unlink", &location.resource(), error))
+}
+
+#[cfg(not(ipc_loom))]
+pub(crate) fn resource(name: &Name) -> Resource {
+    Location::from(name).resource()
 }

@@ -129,6 +129,11 @@ fn huge_pages_of_the_pool_are_there_or_the_setting_is_named() {
             mapping.write_at(page - 5, b"hello");
             assert_eq!(smaps_kib(&mapping, "KernelPageSize") * 1024, page);
             hand_over(memfd, page);
+            let lazy =
+                options.backing(Backing::Lazy).create_memfd("test", page).expect("there is one");
+            lazy.seal_for_peer().expect("sealed");
+            let refused = Memfd::receive(lazy.into_fd(), ipc_shm::Seals::ONE_WRITER, page..=page);
+            refused.expect_err("the page may not be there");
         }
         Err(error) => {
             assert!(error.to_string().contains("nr_hugepages"), "{error}");

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use ipc_core::{Name, OpenErrorKind};
 use ipc_shm::testing::segment_name;
-use ipc_shm::{Access, Backing, Location, Memfd, Region, Seals, Segment, UnmappedError};
+use ipc_shm::{Access, Backing, Location, Mapping, Memfd, Region, Seals, Segment, UnmappedError};
 use ipc_testing::{Invitation, Scope, between_processes};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -22,6 +22,16 @@ fn shorten(path: &Path, len: u64) {
     file.set_len(len).expect("no seal of a file with a name");
 }
 
+/// Asks for a hole through a mapping that can be written.
+fn punch_first_page(mapping: &Mapping) -> rustix::io::Result<()> {
+    let advice = rustix::mm::Advice::LinuxRemove;
+    #[allow(unsafe_code)] // a system call on memory
+    // SAFETY: the page is mapped; a hole in it reads as zeros, which the bytes of a mapping may become.
+    unsafe {
+        rustix::mm::madvise(mapping.as_mut_ptr().cast(), 4096, advice)
+    }
+}
+
 #[test]
 fn a_sealed_memfd_cannot_be_shortened_and_with_one_writer_has_no_holes() {
     between_processes!(
@@ -32,6 +42,9 @@ fn a_sealed_memfd_cannot_be_shortened_and_with_one_writer_has_no_holes() {
                 mapping.write_at(0, &[7; LEN]);
                 if seals == Seals::SIZE { memory.seal_size() } else { memory.seal_for_peer() }
                     .expect("sealed");
+                if seals == Seals::ONE_WRITER {
+                    assert_eq!(punch_first_page(&mapping), Err(Errno::PERM), "nor can the writer");
+                }
                 guest.invite(Invitation::of_descriptors(vec![memory.into_fd()]));
                 let punched = guest.hear();
                 let mut bytes = [0; LEN];

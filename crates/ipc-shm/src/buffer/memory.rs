@@ -11,7 +11,7 @@ use ipc_core::{Establishment, Lifetime, Name, OpenError, OpenErrorKind, Resource
 
 use super::{BufferReceiver, BufferSender, Control};
 use crate::layout::{self, Shape};
-use crate::{Access, Backing, Location, Mapping, Memfd, Seals, Segment};
+use crate::{Access, Backing, Mapping, Memfd, Seals, Segment, segment};
 
 /// A bounded buffer of messages in shared memory, attached to this process: a fixed number of slots,
 /// each for a message of up to a fixed length. Any number of [`sender`](Self::sender)s and
@@ -60,7 +60,7 @@ impl BoundedBuffer {
         // Whom the mode lets in, the users of a buffer trust anyway.
         let segment = Segment::options().trust_writers().open(name)?;
         let origin = (Establishment::Name, Lifetime::System);
-        Self::attach(segment.into_mapping(), origin, Location::from(name).resource())
+        Self::attach(segment.into_mapping(), origin, segment::resource(name))
     }
 
     /// Attaches to the buffer in a memfd that another process made
@@ -154,7 +154,7 @@ impl BufferOptions {
     /// Those of [`SegmentOptions::create_new`](crate::SegmentOptions::create_new);
     /// [`OpenErrorKind::InvalidOption`] for slots out of range.
     pub fn create_new(self, name: &Name) -> Result<BoundedBuffer, OpenError> {
-        let resource = Location::from(name).resource();
+        let resource = segment::resource(name);
         let (shape, len) = self.shape(&resource)?;
         let segment = Segment::options().mode(self.mode).backing(self.backing).create_new(
             name,

@@ -12,6 +12,11 @@ pub(crate) fn name(victim: u32) -> Name {
     Name::new(&format!("ipc-test.{victim:010}.crash")).expect("made of allowed characters")
 }
 
+/// The victim's own [`name`].
+pub(crate) fn own_name() -> Name {
+    name(std::process::id())
+}
+
 /// What a place is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -40,7 +45,10 @@ impl Kind {
 
     /// The place of this victim itself.
     pub(crate) fn own_place(self) -> Location {
-        self.place(std::process::id())
+        match self {
+            Self::Name => Location::from(&own_name()),
+            Self::File => self.place(std::process::id()),
+        }
     }
 
     /// Makes what the place is in. The survivor does, before the victim begins.
