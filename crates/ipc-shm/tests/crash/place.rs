@@ -51,10 +51,15 @@ impl Kind {
         }
     }
 
-    /// Makes what the place is in. The survivor does, before the victim begins.
+    /// Makes what the place is in, and removes what a trial that failed has left there, whose victim had
+    /// the same process id. The survivor does, before the victim begins.
     pub(crate) fn prepare(self, victim: u32) {
-        if self == Self::File {
-            fs::create_dir(folder(victim)).expect("a new folder");
+        match self {
+            Self::Name => drop(fs::remove_file(self.place(victim).path())),
+            Self::File => {
+                drop(fs::remove_dir_all(folder(victim)));
+                fs::create_dir(folder(victim)).expect("a new folder");
+            }
         }
     }
 

@@ -170,6 +170,7 @@ fn attaching<O: Object>(operation: &str, attach: Make<O>) -> Scene {
     };
     let survivor = |survivor: &mut Survivor| {
         let place = Kind::Name.place(survivor.partner_pid());
+        Kind::Name.prepare(survivor.partner_pid());
         O::create_new(&place).expect("the place is free");
         survivor.signal();
         if survivor.fate() == Fate::Stopped {
@@ -194,6 +195,7 @@ fn unlinking<O: Object>() -> Scene {
     };
     let survivor = |survivor: &mut Survivor| {
         let place = Kind::Name.place(survivor.partner_pid());
+        Kind::Name.prepare(survivor.partner_pid());
         let attached = O::create_new(&place).expect("the place is free");
         survivor.signal();
         let fate = survivor.fate();
