@@ -41,4 +41,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ring_hello", run: ring::hello, needs_kernel: false },
     Target { name: "ring_hostile", run: ring::hostile_peer, needs_kernel: false },
     Target { name: "ring_interference", run: ring_interference, needs_kernel: false },
+    Target { name: "shm_region", run: ipc_shm::testing::oracle::region_header, needs_kernel: true },
 ];

@@ -117,7 +117,8 @@ fn is_short(file: &File) -> Vec<String> {
 }
 
 /// The compiler sees to it that there is an `allow` (the lint is denied for the whole workspace); this
-/// rule, that it is for the file, if that is a library's, and says why.
+/// rule, that it is for the file, if that is a library's, and says why. In a macro it is for the items that
+/// the macro makes in other files.
 fn lets_unsafe_code_in_with_a_reason(file: &File) -> Vec<String> {
     if !file.is_rust() {
         return Vec::new();
@@ -125,10 +126,12 @@ fn lets_unsafe_code_in_with_a_reason(file: &File) -> Vec<String> {
     let is_comment = |line: &str| line.starts_with("// ") && line.len() > 10;
     let mut complaints = Vec::new();
     let mut above = "";
+    let mut in_macro = false;
     for (number, line) in file.lines() {
+        in_macro = (in_macro || line.starts_with("macro_rules!")) && line != "}";
         let line = line.trim();
         let for_item = line.starts_with("#[allow(unsafe_code");
-        if for_item && file.path.contains("/src/") {
+        if for_item && !in_macro && file.path.contains("/src/") {
             complaints.push(format!("{}:{number}: allow it for the file, at its top", file.path));
         }
         if for_item || line.starts_with("#![allow(unsafe_code") {
@@ -265,6 +268,9 @@ mod bad_input {
         let item = "    #[allow(unsafe_code)] // calls mmap\n";
         assert_eq!(rule(&file("crates/a/src/lib.rs", item)).len(), 1);
         assert!(rule(&file("crates/a/tests/maps.rs", item)).is_empty());
+        let of_macro = format!("//! Makes.\nmacro_rules! make {{\n{item}}}\n");
+        assert!(rule(&file("crates/a/src/lib.rs", &of_macro)).is_empty());
+        assert_eq!(rule(&file("crates/a/src/lib.rs", &(of_macro + item))).len(), 1);
         let reason = "//! Maps.\n\n// Calls mmap, which is unsafe.\n#![allow(unsafe_code)]\n";
         assert!(rule(&file("a.rs", reason)).is_empty());
         assert!(rule(&file("a.rs", "#![allow(unsafe_code)] // calls mmap\n")).is_empty());

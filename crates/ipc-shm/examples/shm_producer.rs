@@ -1,7 +1,7 @@
-//! The textbook's POSIX producer (`shm_open`, `ftruncate`, `mmap`, write): makes a segment and leaves
-//! a text in it. Then run `shm_consumer`.
+//! The textbook's POSIX producer: makes a segment (`shm_open`, `ftruncate`), maps it (`mmap`), puts a text
+//! into it, and ends. The segment stays until `shm_consumer` has printed and removed it.
 //!
-//! `cargo run -p ipc-shm --example shm_producer -- [TEXT]`
+//! `cargo run -p ipc-shm --example shm_producer -- [TEXT [NAME]]`
 
 use std::error::Error;
 
@@ -9,13 +9,15 @@ use ipc_core::Name;
 use ipc_shm::Segment;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let text = std::env::args().nth(1).unwrap_or("Hello, world!".into());
-    let name = Name::new("ipc-shm-example")?;
-    // The consumer finds the text in place: a segment has no name until it is initialised.
+    let mut arguments = std::env::args().skip(1);
+    let text = arguments.next().unwrap_or("Hello, world!".into());
+    let name = Name::new(&arguments.next().unwrap_or("ipc-shm-example".into()))?;
+    // The textbook's three calls in one. The consumer finds the text in place: the segment has no name
+    // until it is sized, mapped and initialised.
     let segment = Segment::options().create_new(&name, text.len().max(1), |memory| {
         memory.write_at(0, text.as_bytes());
         Ok(())
     })?;
     println!("/dev/shm/{name}: {} bytes, mode {:o}", segment.mapping().len(), segment.mode());
-    Ok(()) // detaches; the segment stays until the consumer unlinks it
+    Ok(()) // detaches (`munmap`); no more
 }

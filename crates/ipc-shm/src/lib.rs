@@ -1,24 +1,28 @@
-//! Shared memory between processes: named segments, sealed anonymous ones, and in them a semaphore
-//! and the textbook's bounded buffer.
+//! Shared memory between processes: named segments, sealed anonymous ones, values of your own types in
+//! them, a semaphore, and the textbook's bounded buffer.
 //!
-//! - [`Segment`]: POSIX shared memory, found by name. It appears whole or not at all, and stays until
-//!   it is unlinked.
+//! - [`Segment`]: POSIX shared memory, found by name, or a file on disk. It appears whole or not at all, and
+//!   stays until it is unlinked. [`SegmentOptions`] has what can be chosen.
 //! - [`Memfd`]: anonymous memory whose size, and if you like whose writer, the kernel fixes for good.
 //!   It is passed as a descriptor, and is gone with its last user.
+//! - [`Region`]: a value of one [`Shared`] type in either of them, which another program finds or is told
+//!   why not; [`shared!`] declares such types.
 //! - [`Mapping`]: either of them in this process's address space: copies, atomics, raw pointers.
+//!   [`Unmapped`]: copies that fail where a mapping would fault.
 //! - [`Semaphore`]: counts units in shared memory; loses no wake-up, whoever is killed.
 //! - [`BoundedBuffer`]: messages in slots, guarded by semaphores, for many senders and receivers.
 //!
 //! **When not to use it:** for messages between two processes, `ipc-ring` is much faster, learns of
-//! the other's death, and does not need to trust it. For types of your own in a segment, wait for a
-//! later version of this crate, or be ready to write `unsafe`.
+//! the other's death, and does not need to trust it.
 //!
 //! **Guarantees**
 //!
 //! - Nobody sees a named segment half-made, and a creator that is killed leaves nothing behind.
 //! - Memory that runs out is an error at creation and not a `SIGBUS` later
-//!   ([`Backing::Reserved`]). What can be promised about files that others shorten is said at
-//!   [`Segment`](Segment#sigbus) and [`Memfd`](Memfd#sigbus).
+//!   ([`Backing::Reserved`]). Nobody of another user can shorten what is mapped here, unless you trust him;
+//!   what can be promised beyond that is said at [`Segment`](Segment#sigbus) and [`Memfd`](Memfd#sigbus).
+//! - Attaching to what is of another type, version, byte order or size, or is garbage, is an error that
+//!   says what was found.
 //! - Nothing hands out a `&[u8]` to bytes that another process may write.
 //! - `kill -9` of any process at any instruction leaves the bounded buffer working for the others:
 //!   nothing committed is lost, nothing comes twice, all slots come back, nobody hangs.
@@ -45,12 +49,19 @@ mod buffer;
 mod copy;
 #[cfg_attr(ipc_loom, allow(dead_code))]
 mod death;
+mod huge;
 #[cfg(not(ipc_loom))]
 mod layout;
+mod location;
 mod mapping;
+#[cfg_attr(ipc_loom, allow(dead_code))]
 mod memfd;
 #[cfg(all(test, ipc_loom))]
 mod models;
+mod new_file;
+mod options;
+#[cfg(not(ipc_loom))]
+mod region;
 mod robust_list;
 #[cfg_attr(ipc_loom, allow(dead_code))]
 mod robust_lock;
@@ -62,14 +73,22 @@ mod size;
 mod spin;
 #[cfg(all(feature = "testing", not(ipc_loom)))]
 pub mod testing;
+mod unmapped;
 
 #[cfg(not(ipc_loom))]
 pub use buffer::{BoundedBuffer, BufferOptions, BufferReceiver, BufferSender};
+pub use huge::HugePages;
 pub use ipc_core::TypeIdentity;
+pub use ipc_core::handover::ChildEnd;
+pub use location::Location;
 pub use mapping::{Access, Mapping};
 pub use memfd::{Memfd, Seals};
-pub use segment::{Segment, SegmentOptions};
+pub use options::SegmentOptions;
+#[cfg(not(ipc_loom))]
+pub use region::Region;
+pub use segment::Segment;
 pub use semaphore::Semaphore;
 #[cfg(not(ipc_loom))]
 pub use shared::Shared;
 pub use size::Backing;
+pub use unmapped::{Unmapped, UnmappedError};

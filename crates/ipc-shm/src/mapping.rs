@@ -5,12 +5,15 @@
 #![allow(unsafe_code)]
 
 use std::fmt;
+use std::io;
+use std::ops::{Bound, RangeBounds};
 use std::os::fd::{AsRawFd, BorrowedFd};
 // Not the facade's types: loom has no mapped memory. Ordinarily they are the same.
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use ipc_core::{OpenError, Resource};
-use memmap2::{MmapOptions, MmapRaw};
+use ipc_core::{OpenError, OpenErrorKind, Resource};
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use rustix::io::Errno;
 
 use crate::copy;
 
@@ -21,6 +24,24 @@ pub enum Access {
     ReadOnly,
     /// Look and write: `PROT_READ | PROT_WRITE`.
     ReadWrite,
+}
+
+/// How to map a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MapOptions {
+    pub(crate) access: Access,
+    /// Ask for huge pages, of which the caller knows that there may be some.
+    pub(crate) huge_pages: bool,
+    /// Enter all pages now.
+    pub(crate) prefault: bool,
+    /// Keep all pages in memory.
+    pub(crate) lock: bool,
+}
+
+impl From<Access> for MapOptions {
+    fn from(access: Access) -> Self {
+        Self { access, huge_pages: false, prefault: false, lock: false }
+    }
 }
 
 /// A piece of shared memory in this process's address space, page-aligned; unmapped on drop.
@@ -52,18 +73,44 @@ impl Mapping {
     pub(crate) fn new(
         file: BorrowedFd<'_>,
         len: usize,
-        access: Access,
+        options: impl Into<MapOptions>,
         resource: &Resource,
     ) -> Result<Self, OpenError> {
-        let mut options = MmapOptions::new();
-        options.len(len);
-        let file = file.as_raw_fd();
-        let memory = match access {
-            Access::ReadOnly => options.map_raw_read_only(file),
-            Access::ReadWrite => options.map_raw(file),
+        let options = options.into();
+        let os = |operation| move |error: io::Error| OpenError::from_os(operation, resource, error);
+        let map = |populate: bool| {
+            let mut mmap = MmapOptions::new();
+            mmap.len(len);
+            if populate {
+                mmap.populate();
+            }
+            match options.access {
+                Access::ReadOnly => mmap.map_raw_read_only(file.as_raw_fd()),
+                Access::ReadWrite => mmap.map_raw(file.as_raw_fd()),
+            }
         };
-        let memory = memory.map_err(|error| OpenError::from_os("mmap", resource, error))?;
-        Ok(Self { memory, access })
+        let mut memory = map(false).map_err(os("mmap"))?;
+        if options.huge_pages {
+            memory.advise(Advice::HugePage).map_err(os("madvise(MADV_HUGEPAGE)"))?;
+        }
+        // Also before locking, which would blame its limit for a page that cannot be had.
+        if options.prefault || options.lock {
+            let advice = match options.access {
+                Access::ReadOnly => Advice::PopulateRead,
+                Access::ReadWrite => Advice::PopulateWrite,
+            };
+            match memory.advise(advice) {
+                // Before Linux 5.14. This populates as well, but keeps silent about a failure.
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => {
+                    memory = map(true).map_err(os("mmap(MAP_POPULATE)"))?;
+                }
+                populated => populated.map_err(os("madvise(MADV_POPULATE)"))?,
+            }
+        }
+        if options.lock {
+            memory.lock().map_err(|error| lock_error(error, resource))?;
+        }
+        Ok(Self { memory, access: options.access })
     }
 
     /// Length in bytes, as the file's when it was mapped; not rounded up to pages.
@@ -177,6 +224,70 @@ impl Mapping {
         unsafe { copy::copy_in(destination, bytes) }
     }
 
+    /// Writes what was changed in these bytes (`..` is all of them) back to the file's storage, and waits until it is there:
+    /// by whichever process it was changed. Whole pages are written. Where the mapping is of memory
+    /// (memfds, `/dev/shm`) there is nothing to do. See `msync(2)`, `MS_SYNC`.
+    ///
+    /// ```
+    /// use ipc_shm::Segment;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("ipc-shm-doc.{}", std::process::id()));
+    /// # std::fs::create_dir(&folder)?;
+    /// let file = Segment::create_new(folder.join("ledger").as_path(), 8192)?;
+    /// file.mapping().write_at(5000, b"paid");
+    /// file.mapping().flush(5000..5004)?; // outlives the system from here on
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `msync(2)`: a device's I/O error, or a full file system, in what was written since the
+    /// last flush. The data may then be lost, and the next flush may not report it again.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes are out of bounds.
+    pub fn flush(&self, range: impl RangeBounds<usize>) -> io::Result<()> {
+        let (start, len) = self.check_range(range);
+        self.memory.flush_range(start, len)
+    }
+
+    /// Begins to write what was changed in these bytes back to the file's storage, and does not wait.
+    /// See `msync(2)`, `MS_ASYNC`: Linux keeps track of what was changed and writes it back by itself
+    /// within some 30 seconds, so this hurries nothing. What an error became of, the next
+    /// [`flush`](Self::flush) tells.
+    ///
+    /// # Errors
+    ///
+    /// Those of `msync(2)`.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes are out of bounds.
+    pub fn flush_async(&self, range: impl RangeBounds<usize>) -> io::Result<()> {
+        let (start, len) = self.check_range(range);
+        self.memory.flush_async_range(start, len)
+    }
+
+    /// The start and the length of a range that lies in the mapping.
+    #[track_caller]
+    fn check_range(&self, range: impl RangeBounds<usize>) -> (usize, usize) {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => self.len(),
+        };
+        let len = end.saturating_sub(start);
+        self.pointer(start, len, 1);
+        (start, len)
+    }
+
     /// A pointer to `len` bytes at `offset`, checked.
     #[track_caller]
     fn pointer(&self, offset: usize, len: usize, alignment: usize) -> *mut u8 {
@@ -197,11 +308,28 @@ impl Mapping {
     }
 }
 
+impl AsRef<Self> for Mapping {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mapping")
             .field("len", &self.len())
             .field("access", &self.access)
             .finish_non_exhaustive()
+    }
+}
+
+/// What `mlock(2)` says when the limit is reached: two errors, for a limit of zero and for others.
+fn lock_error(error: io::Error, resource: &Resource) -> OpenError {
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOMEM | Errno::PERM | Errno::AGAIN) => {
+            let setting = "RLIMIT_MEMLOCK (ulimit -l)";
+            OpenError::new("mlock", resource, OpenErrorKind::Limit { setting, source: error })
+        }
+        _ => OpenError::from_os("mlock", resource, error),
     }
 }

@@ -11,11 +11,34 @@ use rustix::process::Resource as ProcessLimit;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Backing {
     /// Now, all of it (`fallocate(2)`): too little memory is an error now, rather than a `SIGBUS` or
-    /// a visit of the kernel's out-of-memory killer later. Costs the time to clear the pages.
+    /// a visit of the kernel's out-of-memory killer later. Costs the time to clear the pages:
+    /// some 0.9 µs each, which their first touch is then spared (`benches/record/2026-11-28-segments.md`).
     #[default]
     Reserved,
     /// Page by page, as they are first touched.
     Lazy,
+}
+
+/// What a new file is made of, and so what gives more of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Medium {
+    /// The tmpfs at `/dev/shm`.
+    SharedMemory,
+    /// Whatever file system a path leads to.
+    Disk,
+    /// The system's pool of huge pages.
+    HugePages,
+}
+
+impl Medium {
+    /// What to change when there is no more.
+    pub(crate) fn setting(self) -> &'static str {
+        match self {
+            Self::SharedMemory => "the size of the file system (mount -o remount,size=… /dev/shm)",
+            Self::Disk => "free space on the file system",
+            Self::HugePages => "/proc/sys/vm/nr_hugepages",
+        }
+    }
 }
 
 /// Sets the size of an empty file.
@@ -26,6 +49,7 @@ pub(crate) fn set_size(
     file: BorrowedFd<'_>,
     len: usize,
     backing: Backing,
+    medium: Medium,
     resource: &Resource,
 ) -> Result<(), OpenError> {
     let size = check_len(len, resource)?;
@@ -42,15 +66,16 @@ pub(crate) fn set_size(
     if backing == Backing::Lazy {
         return Ok(());
     }
+    let kind = |error| match error {
+        Errno::NOSPC => OpenErrorKind::Limit { setting: medium.setting(), source: error.into() },
+        Errno::DQUOT => OpenErrorKind::Limit { setting: "the disk quota", source: error.into() },
+        Errno::OPNOTSUPP => OpenErrorKind::Unsupported(
+            "this file system cannot reserve space (fallocate); Backing::Lazy does without",
+        ),
+        error => std::io::Error::from(error).into(),
+    };
     rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size))
-        .map_err(|error| match error {
-            Errno::NOSPC => {
-                let setting = "the size of the file system (mount -o remount,size=… /dev/shm)";
-                let kind = OpenErrorKind::Limit { setting, source: error.into() };
-                OpenError::new("fallocate", resource, kind)
-            }
-            _ => OpenError::from_os("fallocate", resource, error),
-        })
+        .map_err(|error| OpenError::new("fallocate", resource, kind(error)))
 }
 
 /// The length as the kernel takes it: at least 1, and no more than a pointer can cross.

@@ -1,9 +1,20 @@
-//! The bounded buffer as the conformance suite and the benchmark make it.
+//! What tests of shared memory share, and the bounded buffer as the conformance suite and the benchmark
+//! make it.
+
+pub mod oracle;
 
 use ipc_core::{Name, OpenError, OpenErrorKind, Resource, WaitStrategy};
 use ipc_testing::{Invitation, Pending, Scope, Transport};
 
 use crate::{Backing, BoundedBuffer, BufferOptions, BufferReceiver, BufferSender, Segment};
+
+/// A fresh name, whose segment is removed at the end of the scope if it is still there.
+pub fn segment_name(scope: &Scope) -> Name {
+    let name = scope.name();
+    let removed = name.clone();
+    scope.defer(move || drop(Segment::unlink_name(&removed)));
+    name
+}
 
 /// A bounded buffer in a sealed memfd, passed as a descriptor.
 #[derive(Clone, Copy, Debug)]

@@ -57,7 +57,8 @@ impl BoundedBuffer {
     /// Those of [`Segment::open`], and [`OpenErrorKind::Mismatch`] if the segment holds something
     /// else, or a buffer of another version or byte order.
     pub fn open(name: &Name) -> Result<Self, OpenError> {
-        let segment = Segment::open(name)?;
+        // Whom the mode lets in, the users of a buffer trust anyway.
+        let segment = Segment::options().trust_writers().open(name)?;
         let origin = (Establishment::Name, Lifetime::System);
         Self::attach(segment.into_mapping(), origin, segment::resource(name))
     }
