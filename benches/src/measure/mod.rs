@@ -1,7 +1,8 @@
 //! The loops that are timed, the same for every mechanism and for the plain ring: [`rtt`], [`oneway`]
-//! and [`paced`], over the numbered content of [`pattern`] in one [`style`] of calling.
+//! and [`paced`], over the numbered [`content`] that [`pattern`] defines, in one [`style`] of calling.
 
 pub mod batch;
+pub mod content;
 pub mod in_place;
 pub mod oneway;
 pub mod paced;

@@ -67,6 +67,22 @@ pub struct Limits {
     pub syscall_ns: Option<f64>,
     /// The textbook's ring, at each size.
     pub plain_ring: Vec<PlainRingLimit>,
+    /// What the measuring loops do themselves, at each size. No limit, but to be subtracted by whoever
+    /// wants to.
+    #[serde(default)]
+    pub own_work: Vec<OwnWork>,
+}
+
+/// What the loops of a stream do for each message beside the calls that are measured: it is within
+/// every one-way figure, each side's on its own core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OwnWork {
+    /// Size of the messages.
+    pub size_bytes: usize,
+    /// The sender's: to number a message.
+    pub send_ns: Option<f64>,
+    /// The receiver's: to look at a few words.
+    pub recv_ns: Option<f64>,
 }
 
 /// A wake-up's round trip.
@@ -266,7 +282,7 @@ mod tests {
         let record = Record {
             schema: SCHEMA,
             machine,
-            limits: Limits { plain_ring, ..Limits::default() },
+            limits: Limits { plain_ring, own_work: vec![OwnWork::default()], ..Limits::default() },
             commit: None,
             kernel: "Linux".into(),
             results: vec![tests_row()],
@@ -290,9 +306,11 @@ mod tests {
                 "eventfd_rtt_ns",
                 "memcpy_gb_s",
                 "syscall_ns",
-                "plain_ring"
+                "plain_ring",
+                "own_work"
             ])
         );
+        assert_eq!(keys(&limits["own_work"][0]), sorted(["size_bytes", "send_ns", "recv_ns"]));
         for wake in ["futex_rtt_ns", "eventfd_rtt_ns"] {
             assert_eq!(keys(&limits[wake]), sorted(["idle", "awake", "one_core"]));
         }

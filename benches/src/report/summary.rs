@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hdrhistogram::Histogram;
 
 use super::schema::{
-    Limits, LinkCosts, Machine, Paced, PlainRingLimit, Record, RoundTrips, Row, SCHEMA, WakeLimits,
+    Limits, LinkCosts, Machine, OwnWork, Paced, PlainRingLimit, Record, RoundTrips, Row, SCHEMA, WakeLimits,
 };
 use crate::limits::line::Placement;
 use crate::machine;
@@ -201,7 +201,20 @@ fn limits(findings: &Findings) -> Limits {
         memcpy_gb_s: anywhere(&|sample| Some(sample.memcpy_gb_s)),
         syscall_ns: anywhere(&|sample| Some(sample.syscall_ns)),
         plain_ring: plain_ring_limits(findings),
+        own_work: own_work(findings),
     }
+}
+
+fn own_work(findings: &Findings) -> Vec<OwnWork> {
+    let all = || findings.limits.values().flatten().flat_map(|sample| &sample.own_work_ns);
+    let sizes: BTreeSet<usize> = all().map(|&(size_bytes, _)| size_bytes).collect();
+    let of_size = |size_bytes| {
+        let of = |side: usize| {
+            median(all().filter(|(size, _)| *size == size_bytes).map(|(_, ns)| ns[side]))
+        };
+        OwnWork { size_bytes, send_ns: of(0), recv_ns: of(1) }
+    };
+    sizes.into_iter().map(of_size).collect()
 }
 
 fn plain_ring_limits(findings: &Findings) -> Vec<PlainRingLimit> {

@@ -176,11 +176,22 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
         add_row(&mut table, row("textbook's ring", &|plain| size_name(plain.size_bytes)));
         add_row(&mut table, row("  round trip", &|plain| time(plain.rtt_mean_ns)));
         add_row(&mut table, row("  one way", &|plain| time(plain.oneway_ns)));
+        if !limits.own_work.is_empty() {
+            let own = |plain: &PlainRingLimit| own_work(limits, plain.size_bytes);
+            add_row(&mut table, row("own work of the loops, one way", &own));
+        }
         text += &lines(table).join("\n");
         text.push('\n');
     }
     text.push('\n');
     text
+}
+
+/// What the loops do themselves at a size: the sender's and the receiver's.
+fn own_work(limits: &Limits, size_bytes: usize) -> String {
+    let own = limits.own_work.iter().find(|own| own.size_bytes == size_bytes);
+    let both = own.and_then(|own| own.send_ns.zip(own.recv_ns));
+    both.map_or("–".into(), |(send, recv)| format!("{send:.1}+{recv:.1} ns"))
 }
 
 /// The fastest of each situation at each size.

@@ -294,4 +294,7 @@ pub struct LimitSample {
     pub memcpy_gb_s: f64,
     /// Time of an empty system call, in nanoseconds.
     pub syscall_ns: f64,
+    /// By size of message in bytes, what the loops do themselves: [`crate::measure::content::own_work_ns`].
+    #[serde(default)]
+    pub own_work_ns: Vec<(usize, [f64; 2])>,
 }

@@ -139,6 +139,16 @@ pub(super) fn limits(record: &Record) -> Markup {
             th scope="row" { "one way" }
             @for plain in &limits.plain_ring { td { (time(plain.oneway_ns)) } }
         }
+        @if !limits.own_work.is_empty() {
+            tr {
+                th scope="row" { "own work of the loops" }
+                @for own in &limits.own_work {
+                    td { @if let Some((send, recv)) = own.send_ns.zip(own.recv_ns) {
+                        (format!("{send:.1} + {recv:.1} ns"))
+                    } }
+                }
+            }
+        }
     };
     html! {
         section aria-labelledby="limits" {
