@@ -108,8 +108,11 @@ macro_rules! kernel_mechanism {
             waits: &[$crate::session::Wait::Spin, $crate::session::Wait::Block],
             extras: &[],
             prepare: None,
-            host: |session| match session.wait() {
-                $crate::session::Wait::Spin => {
+            host: |session| match (session.manner(), session.wait()) {
+                ($crate::session::Manner::TwoSenders, _) => {
+                    session.measure_two_senders::<_, $crate::measure::style::Waiting>($transport)
+                }
+                (_, $crate::session::Wait::Spin) => {
                     session.measure::<_, $crate::measure::style::Asking>($transport)
                 }
                 _ => session.measure::<_, $crate::measure::style::Waiting>($transport),
@@ -136,7 +139,12 @@ macro_rules! memory_mechanism {
             waits: &$waits,
             extras: &[],
             prepare: None,
-            host: |session| session.measure::<_, $crate::measure::style::Waiting>($transport),
+            host: |session| match session.manner() {
+                $crate::session::Manner::TwoSenders => {
+                    session.measure_two_senders::<_, $crate::measure::style::Waiting>($transport)
+                }
+                _ => session.measure::<_, $crate::measure::style::Waiting>($transport),
+            },
             guest: |session| session.serve::<_, $crate::measure::style::Waiting>($transport),
         }
     };
@@ -179,10 +187,11 @@ const RING: Mechanism = Mechanism {
         Manner::Timed => session.measure::<_, Timed>(ring),
         Manner::InPlace => session.measure::<_, InPlace>(ring),
         Manner::Batch => session.measure::<_, Batching>(ring),
+        Manner::TwoSenders => session.measure_two_senders::<_, Waiting>(ring),
         Manner::Link => session.measure_links(),
     },
     guest: |session| match session.manner() {
-        Manner::Single | Manner::Describe => session.serve::<_, Waiting>(ring),
+        Manner::Single | Manner::Describe | Manner::TwoSenders => session.serve::<_, Waiting>(ring),
         Manner::Timed => session.serve::<_, Timed>(ring),
         Manner::InPlace => session.serve::<_, InPlace>(ring),
         Manner::Batch => session.serve::<_, Batching>(ring),
@@ -190,6 +199,10 @@ const RING: Mechanism = Mechanism {
     },
     ..memory_mechanism!("ring", [Wait::Spin, Wait::Adaptive, Wait::Park], ring)
 };
+
+/// Of a mechanism of the kernel that many may send by at once.
+const TWO_SENDERS: &[(Manner, Wait, &[Cores])] =
+    &[(Manner::TwoSenders, Wait::Block, &[Cores::Two])];
 
 /// All of this project, and the plain ring.
 pub const MECHANISMS: &[Mechanism] = &[
@@ -208,15 +221,27 @@ pub const MECHANISMS: &[Mechanism] = &[
             })
         })
     },
-    memory_mechanism!("shm-semaphore", [Wait::Spin, Wait::Adaptive, Wait::Park], |setting| {
-        ipc_shm::testing::SemaphoreBuffer::with_slot_bytes(setting.size_bytes, setting.strategy())
-    }),
+    Mechanism {
+        extras: &[(Manner::TwoSenders, Wait::Adaptive, &[Cores::Two])],
+        ..memory_mechanism!("shm-semaphore", [Wait::Spin, Wait::Adaptive, Wait::Park], |setting| {
+            ipc_shm::testing::SemaphoreBuffer::with_slot_bytes(
+                setting.size_bytes,
+                setting.strategy(),
+            )
+        })
+    },
     kernel_mechanism!("pipe", |_| ipc_pipe::testing::Pipe),
-    kernel_mechanism!("fifo", |_| ipc_pipe::testing::Fifo),
-    kernel_mechanism!("mq-posix", |_| ipc_mq::testing::PosixQueue),
+    Mechanism { extras: TWO_SENDERS, ..kernel_mechanism!("fifo", |_| ipc_pipe::testing::Fifo) },
+    Mechanism {
+        extras: TWO_SENDERS,
+        ..kernel_mechanism!("mq-posix", |_| ipc_mq::testing::PosixQueue)
+    },
     kernel_mechanism!("unix-stream", |_| ipc_socket::testing::UnixStream),
     kernel_mechanism!("unix-seqpacket", |_| ipc_socket::testing::UnixSeqpacket),
-    kernel_mechanism!("unix-dgram", |_| ipc_socket::testing::UnixDatagram),
+    Mechanism {
+        extras: TWO_SENDERS,
+        ..kernel_mechanism!("unix-dgram", |_| ipc_socket::testing::UnixDatagram)
+    },
     kernel_mechanism!("direct", |_| ipc_socket::testing::Direct),
     kernel_mechanism!("tcp", |_| ipc_socket::testing::Tcp),
     kernel_mechanism!("udp", |_| ipc_socket::testing::Udp),

@@ -332,9 +332,8 @@ impl Incoming for Spots {
         self.next += 1;
         self.place = if place + 1 == self.places { 0 } else { place + 1 };
         let (words, _) = message.as_chunks::<8>();
-        let differs = |index: usize, number| {
-            u64::from_ne_bytes(words[index]) ^ pattern::word(number, index)
-        };
+        let differs =
+            |index: usize, number| u64::from_ne_bytes(words[index]) ^ pattern::word(number, index);
         let last_word = self.last_word;
         if message.len() == self.len {
             let mut difference = differs(0, number);

@@ -221,7 +221,10 @@ mod tests {
 
     #[test]
     fn a_whole_stream_arrives() {
-        assert_eq!(receive_numbers(stream(10, 3, false), vec![10, 11, 12]).expect("all is well").count, 3);
+        assert_eq!(
+            receive_numbers(stream(10, 3, false), vec![10, 11, 12]).expect("all is well").count,
+            3
+        );
     }
 
     #[test]
@@ -233,7 +236,8 @@ mod tests {
     #[test]
     fn a_lossy_link_is_counted_by_what_arrives_until_the_end_mark() {
         // 3 is the end mark of an earlier stream, 15 of this one.
-        let arrived = receive_numbers(stream(10, 5, true), vec![3, 10, 13, 15]).expect("losses are allowed");
+        let arrived =
+            receive_numbers(stream(10, 5, true), vec![3, 10, 13, 15]).expect("losses are allowed");
         assert_eq!(arrived.count, 2);
     }
 

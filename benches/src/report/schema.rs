@@ -121,7 +121,8 @@ pub struct Row {
     pub mechanism: String,
     /// Whether it is another library.
     pub peer: bool,
-    /// Who talks with whom: `"one-to-one"`.
+    /// Who talks with whom: `"one-to-one"`, or `"two-to-one"`: two processes on one core, which send over
+    /// one link to a third on another. Of those only the stream is measured.
     pub topology: String,
     /// How they wait: `"spin"`, `"adaptive"`, `"park"` or `"block"`.
     pub wait: String,
@@ -129,14 +130,14 @@ pub struct Row {
     pub cores: String,
     /// Whether idle-class processes kept the cores from halting.
     pub awake: bool,
-    /// `"copy"`: every byte written, copied in, copied out and read; or `"in-place"`.
+    /// `"copy"`: every byte copied in and copied out; or `"in-place"`.
     pub access: String,
     /// Messages handed over at once.
     pub batch: u32,
     /// Whether each call had a deadline (a second ahead).
     #[serde(default)]
     pub deadline: bool,
-    /// Processes that took part; 1 if both sides are threads.
+    /// Processes that took part; 1 if both sides are threads, 3 if two send.
     pub processes: u32,
     /// Room in the link, where it is bounded by bytes.
     pub capacity_bytes: Option<usize>,

@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 use hdrhistogram::Histogram;
 
 use super::schema::{
-    Limits, LinkCosts, Machine, OwnWork, Paced, PlainRingLimit, Record, RoundTrips, Row, SCHEMA, WakeLimits,
+    Limits, LinkCosts, Machine, OwnWork, Paced, PlainRingLimit, Record, RoundTrips, Row, SCHEMA,
+    WakeLimits,
 };
 use crate::limits::line::Placement;
 use crate::machine;
 use crate::matrix::Cell;
 use crate::measure::batch::BATCH;
+use crate::measure::merged::SENDERS;
 use crate::mechanisms::{Mechanism, PLAIN_RING};
+use crate::report::view::ONE_TO_ONE;
 use crate::runner::Findings;
 use crate::session::{Cores, LimitSample, LinkSample, Manner, Sample, Wait};
 
@@ -28,7 +31,9 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
     }
     // As the list of mechanisms has them, not by the alphabet; messages one by one first.
     let place = |row: &Row| mechanisms.iter().position(|m| m.name == row.mechanism);
-    let special = |row: &Row| row.batch > 1 || row.deadline || row.access != COPY;
+    let special = |row: &Row| {
+        row.batch > 1 || row.deadline || row.access != COPY || row.topology != ONE_TO_ONE
+    };
     results.sort_by_key(|row| (place(row), row.size_bytes, special(row)));
     let warnings = findings.warnings.iter().cloned().chain(noise(findings, &results));
     Record {
@@ -61,20 +66,25 @@ fn row(
     let oneway = || samples.iter().map(|sample| sample.oneway_ns);
     let oneway_ns = median(oneway());
     let in_place = cell.manner == Manner::InPlace;
+    let two_senders = cell.manner == Manner::TwoSenders;
     let (plain_rtt_ns, plain_oneway_ns) =
         plain_ring(findings, size_bytes, in_place, Some(placement));
     let by = |figure: Option<f64>, limit: Option<f64>| Some(figure? / limit?);
     Row {
         mechanism: mechanism.name.into(),
         peer: mechanism.peer,
-        topology: "one-to-one".into(),
+        topology: if two_senders { "two-to-one" } else { ONE_TO_ONE }.into(),
         wait: wait.name().into(),
         cores: if cell.cores == Cores::One { "one" } else { "two" }.into(),
         awake: cell.cores == Cores::TwoAwake,
         access: if in_place { "in-place" } else { COPY }.into(),
         batch: if cell.manner == Manner::Batch { BATCH as u32 } else { 1 },
         deadline: cell.manner == Manner::Timed,
-        processes: if mechanism.threads { 1 } else { 2 },
+        processes: match mechanism.threads {
+            true => 1,
+            false if two_senders => 1 + SENDERS as u32,
+            false => 2,
+        },
         capacity_bytes: samples.first().and_then(|sample| sample.capacity_bytes),
         runs: samples.len() as u32,
         placement: placement.name().into(),

@@ -7,6 +7,7 @@ use comfy_table::{Cell as TableCell, CellAlignment, Table, presets};
 
 use super::advice;
 use super::aside::Aside;
+use super::merged;
 use super::ring;
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
 use super::text::{multiple, number, short_time, size_name, time, wrap};
@@ -27,6 +28,7 @@ pub fn render(record: &Record, aside: &Aside) -> String {
     if let (Some(&small), Some(&large)) = (sizes.first(), sizes.last()) {
         text += &link_table(record, small, large);
     }
+    text += &merged::text(record);
     text += &ring::text(record);
     text += &winners_table(record, &sizes);
     text += &picks(record);

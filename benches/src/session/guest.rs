@@ -19,8 +19,8 @@ use crate::limits::eventfd::EventfdPair;
 use crate::limits::futex;
 use crate::limits::line::{self, Probe};
 use crate::machine;
-use crate::measure::pattern;
 use crate::measure::content::Messages;
+use crate::measure::pattern;
 use crate::measure::style::{RecvStyle, SendStyle};
 use crate::mechanisms::{Mechanism, Setting};
 use crate::shared::Board;
@@ -157,8 +157,8 @@ impl GuestSession {
                     let sender = sender.as_mut().context(UNMADE)?;
                     let stock = &mut messages.stock;
                     let style = W::for_link(&sender.properties(), stock.message_len());
-                    stream.send(style, sender, stock, &self.board)?;
-                    Answer::Done
+                    let sent = stream.send(style, sender, stock, &self.board)?;
+                    Answer::Sent { cpu_ns: sent.cpu_ns }
                 }
                 Request::Leave => {
                     let usage = Usage::of_this_process()?;

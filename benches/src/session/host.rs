@@ -36,9 +36,9 @@ const MAX_ROUNDS: usize = 400_000;
 /// How many pieces those of one measurement come in.
 const PIECES: usize = 16;
 /// The most messages of one stream.
-const MAX_STREAM: u64 = 50_000_000;
+pub(super) const MAX_STREAM: u64 = 50_000_000;
 /// How much is sent each way to be compared in full, where no link's memory wants more.
-const VERIFIED_BYTES: usize = 4 << 20;
+pub(super) const VERIFIED_BYTES: usize = 4 << 20;
 
 /// A host on its processor, with its guest on another.
 #[derive(Debug)]
@@ -141,13 +141,24 @@ impl HostSession {
         if self.spec.manner == Manner::Describe {
             return self.describe(transport);
         }
+        self.each_size(|session, size_bytes| {
+            let setting = Setting { wait: session.wait, size_bytes };
+            session.attempt::<T, W>(transport(&setting), size_bytes)
+        })
+    }
+
+    /// Attempts a measurement at each of the sizes, again where the cores were moved meanwhile, and prints
+    /// what was found.
+    pub(super) fn each_size(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self, usize) -> anyhow::Result<Finding>,
+    ) -> anyhow::Result<()> {
         for size_bytes in self.spec.sizes_bytes.clone() {
-            let setting = Setting { wait: self.wait, size_bytes };
             let mut attempts_left = ATTEMPTS;
             let finding = loop {
                 set_alarm(&self.spec);
                 attempts_left -= 1;
-                let found = self.attempt::<T, W>(transport(&setting), size_bytes);
+                let found = attempt(self, size_bytes);
                 match found.with_context(|| format!("at {size_bytes} B"))? {
                     Finding::Measured(sample)
                         if sample.placement == Placement::Moved && attempts_left > 0 => {}
@@ -242,10 +253,7 @@ impl HostSession {
             setup_us,
             fds: per_link(|usage| usage.fds),
             rss_kb: per_link(|usage| usage.resident_kb),
-            capacity_bytes: match properties.capacity {
-                Capacity::Bytes(bytes) => Some(bytes),
-                _ => None,
-            },
+            capacity_bytes: capacity_bytes(&properties),
         })))
     }
 
@@ -293,7 +301,7 @@ impl HostSession {
         let Answer::Arrived(_) = self.guest.listen()? else { bail!("not an arrival") };
         self.guest.say(&Request::Send(stream))?;
         stream.receive(style, receiver, messages.incoming.as_mut(), &self.board)?;
-        self.hear_done()?;
+        let Answer::Sent { .. } = self.guest.listen()? else { bail!("not sent") };
         if W::ROUND_TRIPS {
             let rounds = Rounds { first: 0, count: ROUNDS, scrutiny };
             self.run_rounds(rounds, style, sender, receiver, messages, 0)?;
@@ -449,8 +457,16 @@ pub(super) fn hear_done(guest: &mut ToGuest) -> anyhow::Result<()> {
     }
 }
 
+/// Room in the link, where it is bounded by bytes.
+pub(super) fn capacity_bytes(properties: &LinkProperties) -> Option<usize> {
+    match properties.capacity {
+        Capacity::Bytes(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
 /// Why the link cannot carry messages of this size; `None` if it can.
-fn unfit(properties: &LinkProperties, size_bytes: usize) -> Option<String> {
+pub(super) fn unfit(properties: &LinkProperties, size_bytes: usize) -> Option<String> {
     let lengths = properties.message_length;
     match size_bytes {
         _ if (lengths.min..=lengths.max).contains(&size_bytes) => None,

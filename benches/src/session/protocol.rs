@@ -52,6 +52,8 @@ pub(super) enum Request {
 pub(super) enum Answer {
     /// It is done.
     Done,
+    /// The stream has been sent.
+    Sent { cpu_ns: u64 },
     /// The stream has arrived.
     Arrived(Arrived),
     /// By how much each message of a paced stream came late: each value in nanoseconds, to two digits,

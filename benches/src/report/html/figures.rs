@@ -10,8 +10,8 @@ use super::plot::{Line, Mark, Plot, Point, Ranking, RankingRow, roomy};
 use crate::report::schema::{Record, Row};
 use crate::report::text::{multiple, size_name, time};
 use crate::report::view::{
-    self, Family, Figure, ONE_WAY, ROUND_TRIP, Situation, best, is_one_by_one, is_usual, ranked,
-    rtt_multiple, sizes,
+    self, Family, Figure, ONE_WAY, ROUND_TRIP, Situation, best, is_merged, is_one_by_one, is_usual,
+    ranked, rtt_multiple, sizes,
 };
 
 /// The mechanism that every plot shows.
@@ -150,7 +150,7 @@ fn chosen_rows(record: &Record, situation: Situation) -> impl Iterator<Item = &R
     let of_threads = |row: &Row| row.peer && is_one_by_one(row);
     let chosen = move |row: &&Row| {
         let is_chosen = is_usual(row) || is_rings(row) || of_threads(row);
-        situation.has(row) && is_chosen && row.topology == "one-to-one"
+        situation.has(row) && is_chosen && !is_merged(row)
     };
     record.results.iter().filter(chosen)
 }
@@ -338,6 +338,9 @@ pub(super) fn manner(row: &Row) -> String {
     }
     if row.processes == 1 {
         parts.push("threads".into());
+    }
+    if is_merged(row) {
+        parts.push("two senders".into());
     }
     parts.join(", ")
 }

@@ -60,6 +60,7 @@ pub fn page(record: &Record) -> String {
                     (controls(&situations, &sizes, small))
                     (plots(record, &situations, &sizes))
                     (costs::paced(record))
+                    (costs::merged(record))
                     (costs::links(record))
                     (tables::limits(record))
                     (tables::everything(record))
@@ -186,7 +187,7 @@ fn plots(record: &Record, situations: &[(usize, Situation)], sizes: &[usize]) ->
         section aria-labelledby="throughput" {
             h2 #throughput { "Throughput of a stream, by size of message" }
             p.how {
-                "One way, messages on the heels of each other; every byte written and compared. "
+                "One way, messages on the heels of each other; every byte copied in and copied out. "
                 "Higher is better. " (legend())
             }
             (by_situation(&|situation| panels(figures::throughput(record, situation))))
@@ -232,8 +233,11 @@ fn method() -> Markup {
         h2 { "How this was measured" }
         p {
             "Each mechanism ran between two processes pinned to two cores, in several short sessions in "
-            "shuffled order, beside the limits of the machine in the same run. The sender writes every "
-            "byte of each message, the receiver compares every byte. Figures from different runs or "
+            "shuffled order, beside the limits of the machine in the same run. Every byte is copied in and "
+            "copied out. Each link first carries messages that are written anew and compared byte by "
+            "byte; in the timed runs after that the receiver looks at the number and two more words of "
+            "each message, at changing places, so that it is the link that is timed and not the check: "
+            "what the loops do themselves stands beside the limits. Figures from different runs or "
             "machines compare only as multiples of their limits. Limits: the round trip of a cache line "
             "for those who look, of a futex on the same cores for those who sleep, the textbook’s ring "
             "without checks for streams, and the copying of memory."
