@@ -61,6 +61,8 @@ pub struct Mechanism {
     /// Whether its two sides are threads of one process. Its transport is then a
     /// `BetweenThreads`.
     pub threads: bool,
+    /// How many cores it wants; a third one if it has a process or thread beside the two that talk.
+    pub cores_wanted: usize,
     /// The ways of waiting that it has.
     pub waits: &'static [Wait],
     /// What is measured beside messages one by one, how they wait then, and where.
@@ -105,6 +107,7 @@ macro_rules! kernel_mechanism {
             peer: false,
             limit: false,
             threads: false,
+            cores_wanted: 2,
             waits: &[$crate::session::Wait::Spin, $crate::session::Wait::Block],
             extras: &[],
             prepare: None,
@@ -136,6 +139,7 @@ macro_rules! memory_mechanism {
             peer: false,
             limit: false,
             threads: false,
+            cores_wanted: 2,
             waits: &$waits,
             extras: &[],
             prepare: None,

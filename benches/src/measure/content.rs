@@ -367,7 +367,8 @@ impl Incoming for Spots {
 /// number, taken as a share. Neighbours' shares are far apart, and no word is left out for long.
 #[inline]
 fn spot(number: u64, last_word: usize) -> usize {
-    1 + ((pattern::word(number, 0) >> 32) as usize * last_word >> 32)
+    let share = (pattern::word(number, 0) >> 32) as usize;
+    1 + ((share * last_word) >> 32)
 }
 
 /// What the loops do themselves for each message of a timed run, beside the calls that are measured: at

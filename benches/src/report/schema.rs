@@ -139,6 +139,9 @@ pub struct Row {
     pub deadline: bool,
     /// Processes that took part; 1 if both sides are threads, 3 if two send.
     pub processes: u32,
+    /// Whether it wants a core more than this machine has, for a process or thread of its own.
+    #[serde(default)]
+    pub lacks_core: bool,
     /// Room in the link, where it is bounded by bytes.
     pub capacity_bytes: Option<usize>,
     /// Streams that the one-way figures come from, each between two fresh processes.
@@ -339,6 +342,7 @@ mod tests {
                 "batch",
                 "deadline",
                 "processes",
+                "lacks_core",
                 "capacity_bytes",
                 "runs",
                 "placement",
@@ -432,6 +436,7 @@ mod tests {
             batch: 1,
             deadline: false,
             processes: 2,
+            lacks_core: false,
             capacity_bytes: None,
             runs: 1,
             placement: "near".into(),

@@ -26,7 +26,9 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
         let Some((name, wait)) = cell.subject else { continue };
         if name != PLAIN_RING {
             let Ok(mechanism) = Mechanism::find(mechanisms, name) else { continue };
-            results.push(row(findings, *cell, (mechanism, wait), *size_bytes, samples));
+            let row = row(findings, *cell, (mechanism, wait), *size_bytes, samples);
+            let lacks_core = mechanism.cores_wanted > machine.cores;
+            results.push(Row { lacks_core, ..row });
         }
     }
     // As the list of mechanisms has them, not by the alphabet; messages one by one first.
@@ -85,6 +87,7 @@ fn row(
             false if two_senders => 1 + SENDERS as u32,
             false => 2,
         },
+        lacks_core: false,
         capacity_bytes: samples.first().and_then(|sample| sample.capacity_bytes),
         runs: samples.len() as u32,
         placement: placement.name().into(),

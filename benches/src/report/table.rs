@@ -12,8 +12,8 @@ use super::ring;
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
 use super::text::{multiple, number, short_time, size_name, time, wrap};
 use super::view::{
-    ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, best, is_one_by_one, is_steady, is_usual,
-    mechanisms, oneway_multiple, ranked, rtt_multiple, sizes,
+    ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, best, is_one_by_one, is_usual, marks, mechanisms,
+    oneway_multiple, ranked, rtt_multiple, sizes,
 };
 
 /// Writes everything.
@@ -79,10 +79,9 @@ fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
         (Some(min), Some(max)) => format!("{}–{}", short_time(min), short_time(max)),
         _ => "–".into(),
     };
-    let mark = if is_steady(row) { "" } else { "*" };
     let rtt = &row.rtt_ns;
     [
-        format!("{}{mark}", row.mechanism),
+        format!("{}{}", row.mechanism, marks(row)),
         row.wait.clone(),
         time(rtt.p50),
         time(rtt.p99),

@@ -106,6 +106,16 @@ pub fn is_steady(row: &Row) -> bool {
     [Placement::Near, Placement::SameCore].iter().any(|good| good.name() == row.placement)
 }
 
+/// What stands behind a row's name: why to be careful with it.
+pub fn marks(row: &Row) -> &'static str {
+    match (is_steady(row), row.lacks_core) {
+        (true, false) => "",
+        (false, false) => "*",
+        (true, true) => "†",
+        (false, true) => "*†",
+    }
+}
+
 /// A mechanism's kin: those that a plot shows together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {

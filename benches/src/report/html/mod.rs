@@ -12,6 +12,7 @@ mod tables;
 
 use std::fmt::Write as _;
 
+use figures::Plots;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::advice;
@@ -165,7 +166,12 @@ fn plots(record: &Record, situations: &[(usize, Situation)], sizes: &[usize]) ->
             }
         }
     };
-    let panels = |figures: Vec<Markup>| html! { div.panels { @for each in figures { (each) } } };
+    let all = |plots: Plots| {
+        html! {
+            @if let Some(overview) = plots.overview { div.overview { (overview) } }
+            div.panels { @for each in plots.panels { (each) } }
+        }
+    };
     html! {
         section aria-labelledby="ranking" {
             h2 #ranking { "Who answers fastest" }
@@ -181,8 +187,8 @@ fn plots(record: &Record, situations: &[(usize, Situation)], sizes: &[usize]) ->
         }
         section aria-labelledby="latency" {
             h2 #latency { "Round trip by size of message" }
-            p.how { "Median, both axes logarithmic; lower is better. " (legend()) }
-            (by_situation(&|situation| panels(figures::round_trips(record, situation))))
+            p.how { "Median, both axes logarithmic; lower is better: everybody, then by kind. " (legend()) }
+            (by_situation(&|situation| all(figures::round_trips(record, situation))))
         }
         section aria-labelledby="throughput" {
             h2 #throughput { "Throughput of a stream, by size of message" }
@@ -190,13 +196,13 @@ fn plots(record: &Record, situations: &[(usize, Situation)], sizes: &[usize]) ->
                 "One way, messages on the heels of each other; every byte copied in and copied out. "
                 "Higher is better. " (legend())
             }
-            (by_situation(&|situation| panels(figures::throughput(record, situation))))
+            (by_situation(&|situation| all(figures::throughput(record, situation))))
         }
         section aria-labelledby="percentiles" {
             h2 #percentiles { "How long the rare rounds take" }
             p.how { "From the median round trip to the longest; flat and low is good. " (legend()) }
             (by_situation(&|situation| by_size(&|size| {
-                panels(figures::percentiles(record, situation, size))
+                all(figures::percentiles(record, situation, size))
             })))
         }
     }

@@ -8,8 +8,8 @@ use crate::report::advice::{self, Overtakes, rough_size};
 use crate::report::schema::{Record, Row, WakeLimits};
 use crate::report::text::{multiple, number, size_name, time};
 use crate::report::view::{
-    self, ONE_WAY, ROUND_TRIP, SITUATIONS, is_steady, is_usual, oneway_multiple, ranked,
-    rtt_multiple, sizes,
+    self, ONE_WAY, ROUND_TRIP, SITUATIONS, is_usual, marks, oneway_multiple, ranked, rtt_multiple,
+    sizes,
 };
 
 /// Where it was measured, in one line.
@@ -180,7 +180,7 @@ pub(super) fn everything(record: &Record) -> Markup {
                 "Round trips, and one way: the time of a stream by its messages, with the least and the \
                  greatest of the repetitions. × limit and × ring as above. Polls: how often the \
                  receiver of the stream looked in vain, by message. * The cores were not near each \
-                 other, or moved."
+                 other, or moved. † It wants a core more than there is."
             }
         }
     }
@@ -201,7 +201,7 @@ fn every_figure_of(record: &Record, size: usize) -> Markup {
         let rtt = &row.rtt_ns;
         html! {
             tr class=[(row.mechanism == "ring").then_some("ours")] {
-                th scope="row" { (row.mechanism) @if !is_steady(row) { "*" } }
+                th scope="row" { (row.mechanism) (marks(row)) }
                 td.word { (row.wait) }
                 td.word { (manner(row)) }
                 @for ns in [rtt.p50, rtt.p99, rtt.p999, rtt.max] { td { (time(ns)) } }
