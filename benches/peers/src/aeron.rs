@@ -31,7 +31,7 @@ use ipc_testing::{Invitation, Pending, Scope, Transport};
 use rusteron_media_driver::testing::EmbeddedDriver;
 use rusteron_media_driver::{
     Aeron, AeronContext, AeronExclusivePublication, AeronFragmentClosureAssembler, AeronHeader,
-    AeronSubscription, Handlers, aeron_threading_mode_t,
+    AeronSubscription, Handlers, bindings,
 };
 
 use crate::common::{ask_until, deliver, failed, not_made, properties};
@@ -39,13 +39,20 @@ use crate::common::{ask_until, deliver, failed, not_made, properties};
 const NAME: &str = "aeron";
 
 /// Polled.
-pub const MECHANISM: Mechanism =
-    Mechanism { peer: true, waits: &[Wait::Spin], ..kernel_mechanism!(NAME, AeronIpc::new) };
+pub const MECHANISM: Mechanism = Mechanism {
+    peer: true,
+    cores_wanted: 3,
+    waits: &[Wait::Spin],
+    ..kernel_mechanism!(NAME, AeronIpc::new)
+};
 
 /// How long to wait for the driver's answers.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The greatest there is: what a datagram carries, by whose rules the fragments of IPC go too.
 const MTU_BYTES: usize = 65_504;
+/// All of the driver's work in one thread.
+const SHARED: bindings::aeron_threading_mode_enum =
+    bindings::aeron_threading_mode_enum::AERON_THREADING_MODE_SHARED;
 
 /// Logs with terms of one length.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +134,7 @@ impl AeronIpc {
                 let directory = CString::new(directory).expect("no zero in it");
                 context.set_dir(&directory)?;
                 // One thread, as there is no network to serve.
-                context.set_threading_mode(aeron_threading_mode_t::AERON_THREADING_MODE_SHARED)?;
+                context.set_threading_mode(SHARED)?;
                 context.set_term_buffer_sparse_file(false)?;
                 context.set_ipc_mtu_length(MTU_BYTES)?;
                 context.set_ipc_term_buffer_length(self.term_bytes)?;
