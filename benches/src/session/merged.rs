@@ -10,7 +10,7 @@ use ipc_testing::{Guest, Invitation, Scope, Transport};
 
 use super::control::ToGuest;
 use super::fill::how_many_fill;
-use super::host::{HostSession, MAX_STREAM, VERIFIED_BYTES, capacity_bytes, hear_done, unfit};
+use super::host::{HostSession, MAX_STREAM, capacity_bytes, hear_done, unfit, verified_messages};
 use super::protocol::{Answer, Request};
 use super::usage::Usage;
 use super::{Finding, Sample};
@@ -91,12 +91,11 @@ impl HostSession {
         }
 
         let style = W::for_link(&properties, size_bytes);
-        let verified = (VERIFIED_BYTES / size_bytes).clamp(8, 2000) as u64;
         let mut run = |session: &mut Self, count, scrutiny| {
             let merged = Merged { count, scrutiny };
             session.run_merged(second, merged, style, &mut receiver, buffer.as_mut())
         };
-        run(self, verified, Scrutiny::Whole)?;
+        run(self, verified_messages(size_bytes), Scrutiny::Whole)?;
         let probe_before = self.probe()?;
         let budget = Duration::from_millis(self.spec.oneway_ms);
         let count = how_many_fill(budget, MAX_STREAM, &mut |count| {
