@@ -105,6 +105,12 @@ pub struct PlainRingLimit {
     pub rtt_mean_ns: Option<f64>,
     /// The time of a stream by its messages.
     pub oneway_ns: Option<f64>,
+    /// The least of the runs: streams of short messages have two regimes.
+    #[serde(default)]
+    pub oneway_min_ns: Option<f64>,
+    /// The greatest of the runs.
+    #[serde(default)]
+    pub oneway_max_ns: Option<f64>,
     /// The round trip of messages written and read in place, of which the first and the last word are
     /// touched.
     #[serde(default)]
@@ -324,6 +330,8 @@ mod tests {
                 "size_bytes",
                 "rtt_mean_ns",
                 "oneway_ns",
+                "oneway_min_ns",
+                "oneway_max_ns",
                 "in_place_rtt_mean_ns",
                 "in_place_oneway_ns"
             ])

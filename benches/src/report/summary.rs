@@ -235,6 +235,10 @@ fn plain_ring_limits(findings: &Findings) -> Vec<PlainRingLimit> {
     let keys = findings.samples.keys().filter(|(cell, _)| is_plain(cell));
     let sizes: BTreeSet<usize> = keys.map(|&(_, size_bytes)| size_bytes).collect();
     let limit = |size_bytes| {
+        let streams = || {
+            let samples = plain_ring_samples(findings, size_bytes, false, None);
+            samples.into_iter().map(|sample| sample.oneway_ns)
+        };
         let (rtt_mean_ns, oneway_ns) = plain_ring(findings, size_bytes, false, None);
         let (in_place_rtt_mean_ns, in_place_oneway_ns) =
             plain_ring(findings, size_bytes, true, None);
@@ -242,6 +246,8 @@ fn plain_ring_limits(findings: &Findings) -> Vec<PlainRingLimit> {
             size_bytes,
             rtt_mean_ns,
             oneway_ns,
+            oneway_min_ns: streams().reduce(f64::min),
+            oneway_max_ns: streams().reduce(f64::max),
             in_place_rtt_mean_ns,
             in_place_oneway_ns,
         }
@@ -317,23 +323,33 @@ fn rtt_multiple(
     Some(median(samples.iter().filter_map(|sample| sample.rtt_typical_ns))? / limit_ns)
 }
 
-/// The plain ring's typical round trip and its stream at this size, in this placement. On one core there
-/// is none, and the ring on two cores is the limit.
+/// The plain ring's typical round trip and its stream at this size, in this placement.
 fn plain_ring(
     findings: &Findings,
     size_bytes: usize,
     in_place: bool,
     placement: Option<Placement>,
 ) -> (Option<f64>, Option<f64>) {
-    let manner = if in_place { Manner::InPlace } else { Manner::Single };
-    let cell = Cell { subject: Some((PLAIN_RING, Wait::Spin)), manner, cores: Cores::Two };
-    let Some(samples) = findings.samples.get(&(cell, size_bytes)) else { return (None, None) };
-    let samples = match placement {
-        None | Some(Placement::SameCore) => in_one_placement(samples, |sample| sample.placement).0,
-        Some(placement) => samples.iter().filter(|s| s.placement == placement).collect(),
-    };
+    let samples = plain_ring_samples(findings, size_bytes, in_place, placement);
     let rtt_ns = median(samples.iter().filter_map(|sample| sample.rtt_typical_ns));
     (rtt_ns, median(samples.iter().map(|sample| sample.oneway_ns)))
+}
+
+/// What was found of the plain ring at this size, in this placement. On one core there is none, and the
+/// ring on two cores is the limit.
+fn plain_ring_samples(
+    findings: &Findings,
+    size_bytes: usize,
+    in_place: bool,
+    placement: Option<Placement>,
+) -> Vec<&Sample> {
+    let manner = if in_place { Manner::InPlace } else { Manner::Single };
+    let cell = Cell { subject: Some((PLAIN_RING, Wait::Spin)), manner, cores: Cores::Two };
+    let all = findings.samples.get(&(cell, size_bytes)).map_or(&[][..], |samples| samples);
+    match placement {
+        None | Some(Placement::SameCore) => in_one_placement(all, |sample| sample.placement).0,
+        Some(placement) => all.iter().filter(|sample| sample.placement == placement).collect(),
+    }
 }
 
 #[cfg(test)]

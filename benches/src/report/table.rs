@@ -177,6 +177,15 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
         add_row(&mut table, row("textbook's ring", &|plain| size_name(plain.size_bytes)));
         add_row(&mut table, row("  round trip", &|plain| time(plain.rtt_mean_ns)));
         add_row(&mut table, row("  one way", &|plain| time(plain.oneway_ns)));
+        let range = |plain: &PlainRingLimit| {
+            let ends = plain.oneway_min_ns.zip(plain.oneway_max_ns);
+            ends.map_or("–".into(), |(min, max)| {
+                format!("{}–{}", short_time(min), short_time(max))
+            })
+        };
+        if limits.plain_ring.iter().any(|plain| plain.oneway_min_ns.is_some()) {
+            add_row(&mut table, row("  least–most of the runs", &range));
+        }
         if !limits.own_work.is_empty() {
             let own = |plain: &PlainRingLimit| own_work(limits, plain.size_bytes);
             add_row(&mut table, row("own work of the loops, one way", &own));

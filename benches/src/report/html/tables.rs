@@ -139,6 +139,14 @@ pub(super) fn limits(record: &Record) -> Markup {
             th scope="row" { "one way" }
             @for plain in &limits.plain_ring { td { (time(plain.oneway_ns)) } }
         }
+        @if limits.plain_ring.iter().any(|plain| plain.oneway_min_ns.is_some()) {
+            tr {
+                th scope="row" { "least and most of the runs" }
+                @for plain in &limits.plain_ring {
+                    td { (time(plain.oneway_min_ns)) " – " (time(plain.oneway_max_ns)) }
+                }
+            }
+        }
         @if !limits.own_work.is_empty() {
             tr {
                 th scope="row" { "own work of the loops" }
