@@ -7,7 +7,7 @@ use super::text::{multiple, size_name, time};
 use super::view::{is_merged, is_usual};
 
 /// What it shows.
-pub(super) const TITLE: &str = "two senders to one receiver";
+pub(super) const TITLE: &str = "two senders to one";
 
 /// What the figures mean.
 pub(super) const MEANING: &str = "The time of both streams by all their messages (× that of one sender). \
@@ -91,9 +91,14 @@ mod tests {
         let alone = record.results.iter().find(usual).expect("there is one").clone();
         let oneway_ns = alone.oneway_ns.map(|ns| 3.0 * ns);
         let two = Row { topology: "two-to-one".into(), processes: 3, oneway_ns, ..alone };
-        record.results.push(two);
+        for size_bytes in [8, 64, 1024, 65536, 1 << 20] {
+            record.results.push(Row { size_bytes, ..two.clone() });
+        }
+        let widest = Row { mechanism: "shm-semaphore".into(), wait: "adaptive".into(), ..two };
+        record.results.push(widest);
         let text = text(&record);
         let line = text.lines().find(|line| line.starts_with("mq-posix")).expect("a row");
-        assert!(line.contains("block") && line.ends_with("(3.00)"), "{text}");
+        assert!(line.contains("block") && line.contains("(3.00)"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     }
 }

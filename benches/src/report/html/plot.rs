@@ -61,8 +61,8 @@ pub(super) struct Plot {
 pub(super) const PANEL: (u32, u32) = (404, 232);
 /// A plot of the whole width, for a screen that has it.
 pub(super) const OVERVIEW: (u32, u32) = (1000, 430);
-/// Room for the names at the lines' ends.
-const RIGHT: u32 = 126;
+/// Room for the names at the lines' ends: of a kind, and of everybody.
+const RIGHT: (u32, u32) = (126, 176);
 
 impl Plot {
     pub(super) fn svg(&self) -> Markup {
@@ -83,7 +83,7 @@ impl Plot {
         };
         let mut chart = ChartBuilder::on(&root)
             .margin_top(8)
-            .margin_right(RIGHT)
+            .margin_right(if self.size == OVERVIEW { RIGHT.1 } else { RIGHT.0 })
             .x_label_area_size(22)
             .y_label_area_size(66)
             .build_cartesian_2d(

@@ -141,7 +141,7 @@ pub(super) fn limits(record: &Record) -> Markup {
         }
         @if limits.plain_ring.iter().any(|plain| plain.oneway_min_ns.is_some()) {
             tr {
-                th scope="row" { "least and most of the runs" }
+                th scope="row" { "least – most" }
                 @for plain in &limits.plain_ring {
                     td { (time(plain.oneway_min_ns)) " – " (time(plain.oneway_max_ns)) }
                 }
@@ -149,10 +149,10 @@ pub(super) fn limits(record: &Record) -> Markup {
         }
         @if !limits.own_work.is_empty() {
             tr {
-                th scope="row" { "own work of the loops" }
+                th scope="row" { "own work" }
                 @for own in &limits.own_work {
                     td { @if let Some((send, recv)) = own.send_ns.zip(own.recv_ns) {
-                        (format!("{send:.1} + {recv:.1} ns"))
+                        (format!("{send:.1}+{recv:.1} ns"))
                     } }
                 }
             }
@@ -166,6 +166,7 @@ pub(super) fn limits(record: &Record) -> Markup {
                 (scrolling("The textbook’s ring", &ring_head, &ring_body))
             }
             p.note {
+                "Own work: what the loops of a stream do themselves, sender and receiver. "
                 "Memory is copied at " (limits.memcpy_gb_s.map_or("–".into(), rate_name))
                 "; an empty system call takes " (time(limits.syscall_ns)) "."
             }
