@@ -17,8 +17,9 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use crate::clock::{Clock, CpuClock};
 use crate::limits::plain_ring::{PlainRing, record_len};
 use crate::machine;
+use crate::measure::content::{Messages, Scrutiny};
 use crate::measure::oneway::Stream;
-use crate::measure::rtt::{self, Messages};
+use crate::measure::rtt::Rounds;
 use crate::measure::style::Waiting;
 use crate::report::summary::median;
 use crate::shared::Board;
@@ -33,6 +34,7 @@ const CAPACITY_BYTES: usize = 256 * 1024;
 /// Round trips of a run, and how many make a block: preemption by other work spoils few blocks.
 const ROUNDS: usize = 30_000;
 const BLOCK: usize = 100;
+const ROUND_TRIPS: Rounds = Rounds { first: 0, count: ROUNDS as u64, scrutiny: Scrutiny::Spots };
 /// Streams of a run, and their messages.
 const STREAMS: u64 = 15;
 const STREAM: u64 = 20_000;
@@ -112,11 +114,11 @@ where
     let guests = board.other_side();
     let guest = thread::spawn(move || -> anyhow::Result<Vec<u64>> {
         let _ = machine::pin(cpus[1]);
-        let mut messages = Messages::new(size);
+        let mut messages = Messages::new(size, 1);
         let (sender, receiver) = (&mut pong_sender, &mut ping_receiver);
         guests.rendezvous();
-        rtt::pong(Waiting, sender, receiver, &mut messages, 0, ROUNDS as u64)?;
-        let buffer = &mut messages.incoming;
+        ROUND_TRIPS.pong(Waiting, sender, receiver, &mut messages)?;
+        let buffer = messages.incoming.as_mut();
         let ended =
             |stream: Stream| Ok(stream.receive(Waiting, receiver, buffer, &guests)?.ended_ns);
         streams().map(ended).collect()
@@ -124,14 +126,14 @@ where
     let host = thread::spawn(move || -> anyhow::Result<(f64, Vec<u64>)> {
         let _ = machine::pin(cpus[0]);
         let clock = Clock::calibrate();
-        let mut messages = Messages::new(size);
+        let mut messages = Messages::new(size, 1);
         let mut ticks = vec![1; ROUNDS];
         let (sender, receiver) = (&mut ping_sender, &mut pong_receiver);
         board.rendezvous();
-        rtt::ping(Waiting, sender, receiver, &mut messages, 0, &clock, &mut ticks)?;
+        ROUND_TRIPS.ping(Waiting, sender, receiver, &mut messages, &clock, &mut ticks)?;
         let blocks = ticks.chunks(BLOCK).map(|block| clock.ns(block.iter().sum()) / BLOCK as f64);
-        let message = &mut messages.outgoing;
-        let began = |stream: Stream| Ok(stream.send(Waiting, sender, message, &board)?.began_ns);
+        let stock = &mut messages.stock;
+        let began = |stream: Stream| Ok(stream.send(Waiting, sender, stock, &board)?.began_ns);
         let streams: anyhow::Result<_> = streams().map(began).collect();
         Ok((median(blocks).expect("some blocks"), streams?))
     });
@@ -147,6 +149,7 @@ fn streams() -> impl Iterator<Item = Stream> {
         first: run * STREAM,
         count: STREAM,
         lossy: false,
+        scrutiny: Scrutiny::Spots,
         cpu_clock: CpuClock::Thread,
     })
 }

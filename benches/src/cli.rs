@@ -27,8 +27,8 @@ use crate::spinner;
 
 /// Measure every way of talking between two processes on this machine, beside its limits.
 ///
-/// Each mechanism is measured between two processes pinned to two cores, every byte of every message
-/// written and checked. A round trip runs from before a send until the answer has come; "one-way" is
+/// Each mechanism is measured between two processes pinned to two cores. Every byte of a message is copied
+/// in and out; all are compared in a run before the timed one, in which a few words of each are. A round trip runs from before a send until the answer has come; "one-way" is
 /// the time of a stream by its messages. Each figure is also a multiple of a limit measured in the
 /// same run. "× limit": of the round trip of a cache line between processes that look, of a futex
 /// between ones that sleep. "× ring": of the textbook's unchecked ring. "polls": the receiver's vain

@@ -1,8 +1,8 @@
 //! `ipc-bench`: which way of talking is how fast on this machine?
 //!
 //! Every mechanism is measured between two real processes, each on a processor of its own, with every
-//! byte of every message written and checked, beside the limits of the machine measured in the same
-//! run. The map:
+//! byte of every message copied in and out and its content checked, beside the limits of the machine
+//! measured in the same run. The map:
 //!
 //! | module | job |
 //! |---|---|

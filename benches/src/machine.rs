@@ -22,6 +22,22 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
+/// Does something while the calling thread may run anywhere: so may the threads that it starts, for good.
+///
+/// # Errors
+///
+/// Those of `sched_setaffinity(2)`.
+pub fn unpinned<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+    let pinned = sched_getaffinity(None)?;
+    let mut all = CpuSet::new();
+    // The kernel takes of it what is there and allowed.
+    (0..CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
+    sched_setaffinity(None, &all)?;
+    let done = work();
+    sched_setaffinity(None, &pinned)?;
+    Ok(done)
+}
+
 /// The processors that this process may run on.
 ///
 /// # Errors
@@ -106,6 +122,16 @@ mod tests {
     fn a_processor_that_is_not_there_is_refused() {
         assert!(pin(CpuSet::MAX_CPU - 1).is_err());
         assert!(pin(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn threads_that_are_started_unpinned_may_run_anywhere() {
+        let all = allowed_cpus().expect("the kernel tells");
+        pin(all[0]).expect("it is allowed");
+        let there = || std::thread::spawn(|| allowed_cpus().expect("the kernel tells"));
+        let elsewhere = unpinned(there).expect("allowed").join().expect("it ends");
+        assert_eq!(elsewhere, all);
+        assert_eq!(allowed_cpus().expect("the kernel tells"), [all[0]]);
     }
 
     #[test]

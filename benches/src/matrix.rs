@@ -115,7 +115,9 @@ impl Plan {
             cells.append(&mut seldom);
         }
         let (passes, rtt_ms, oneway_ms, patience_s, time_limit) = match extent {
-            Extent::Quick => (2, 12, 12, 6, Some(Duration::from_secs(22))),
+            // Three, so that what few mechanisms do has a spread; of many, as many passes as there is
+            // time for.
+            Extent::Quick => (3, 12, 12, 6, Some(Duration::from_secs(22))),
             Extent::Default => (5, 40, 40, 10, Some(Duration::from_secs(165))),
             Extent::Full => (11, 150, 100, 60, None),
         };

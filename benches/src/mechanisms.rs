@@ -61,6 +61,8 @@ pub struct Mechanism {
     /// Whether its two sides are threads of one process. Its transport is then a
     /// `BetweenThreads`.
     pub threads: bool,
+    /// How many cores it wants; a third one if it has a process or thread beside the two that talk.
+    pub cores_wanted: usize,
     /// The ways of waiting that it has.
     pub waits: &'static [Wait],
     /// What is measured beside messages one by one, how they wait then, and where.
@@ -105,11 +107,15 @@ macro_rules! kernel_mechanism {
             peer: false,
             limit: false,
             threads: false,
+            cores_wanted: 2,
             waits: &[$crate::session::Wait::Spin, $crate::session::Wait::Block],
             extras: &[],
             prepare: None,
-            host: |session| match session.wait() {
-                $crate::session::Wait::Spin => {
+            host: |session| match (session.manner(), session.wait()) {
+                ($crate::session::Manner::TwoSenders, _) => {
+                    session.measure_two_senders::<_, $crate::measure::style::Waiting>($transport)
+                }
+                (_, $crate::session::Wait::Spin) => {
                     session.measure::<_, $crate::measure::style::Asking>($transport)
                 }
                 _ => session.measure::<_, $crate::measure::style::Waiting>($transport),
@@ -133,10 +139,16 @@ macro_rules! memory_mechanism {
             peer: false,
             limit: false,
             threads: false,
+            cores_wanted: 2,
             waits: &$waits,
             extras: &[],
             prepare: None,
-            host: |session| session.measure::<_, $crate::measure::style::Waiting>($transport),
+            host: |session| match session.manner() {
+                $crate::session::Manner::TwoSenders => {
+                    session.measure_two_senders::<_, $crate::measure::style::Waiting>($transport)
+                }
+                _ => session.measure::<_, $crate::measure::style::Waiting>($transport),
+            },
             guest: |session| session.serve::<_, $crate::measure::style::Waiting>($transport),
         }
     };
@@ -179,10 +191,11 @@ const RING: Mechanism = Mechanism {
         Manner::Timed => session.measure::<_, Timed>(ring),
         Manner::InPlace => session.measure::<_, InPlace>(ring),
         Manner::Batch => session.measure::<_, Batching>(ring),
+        Manner::TwoSenders => session.measure_two_senders::<_, Waiting>(ring),
         Manner::Link => session.measure_links(),
     },
     guest: |session| match session.manner() {
-        Manner::Single | Manner::Describe => session.serve::<_, Waiting>(ring),
+        Manner::Single | Manner::Describe | Manner::TwoSenders => session.serve::<_, Waiting>(ring),
         Manner::Timed => session.serve::<_, Timed>(ring),
         Manner::InPlace => session.serve::<_, InPlace>(ring),
         Manner::Batch => session.serve::<_, Batching>(ring),
@@ -190,6 +203,10 @@ const RING: Mechanism = Mechanism {
     },
     ..memory_mechanism!("ring", [Wait::Spin, Wait::Adaptive, Wait::Park], ring)
 };
+
+/// Of a mechanism of the kernel that many may send by at once.
+const TWO_SENDERS: &[(Manner, Wait, &[Cores])] =
+    &[(Manner::TwoSenders, Wait::Block, &[Cores::Two])];
 
 /// All of this project, and the plain ring.
 pub const MECHANISMS: &[Mechanism] = &[
@@ -208,15 +225,27 @@ pub const MECHANISMS: &[Mechanism] = &[
             })
         })
     },
-    memory_mechanism!("shm-semaphore", [Wait::Spin, Wait::Adaptive, Wait::Park], |setting| {
-        ipc_shm::testing::SemaphoreBuffer::with_slot_bytes(setting.size_bytes, setting.strategy())
-    }),
+    Mechanism {
+        extras: &[(Manner::TwoSenders, Wait::Adaptive, &[Cores::Two])],
+        ..memory_mechanism!("shm-semaphore", [Wait::Spin, Wait::Adaptive, Wait::Park], |setting| {
+            ipc_shm::testing::SemaphoreBuffer::with_slot_bytes(
+                setting.size_bytes,
+                setting.strategy(),
+            )
+        })
+    },
     kernel_mechanism!("pipe", |_| ipc_pipe::testing::Pipe),
-    kernel_mechanism!("fifo", |_| ipc_pipe::testing::Fifo),
-    kernel_mechanism!("mq-posix", |_| ipc_mq::testing::PosixQueue),
+    Mechanism { extras: TWO_SENDERS, ..kernel_mechanism!("fifo", |_| ipc_pipe::testing::Fifo) },
+    Mechanism {
+        extras: TWO_SENDERS,
+        ..kernel_mechanism!("mq-posix", |_| ipc_mq::testing::PosixQueue)
+    },
     kernel_mechanism!("unix-stream", |_| ipc_socket::testing::UnixStream),
     kernel_mechanism!("unix-seqpacket", |_| ipc_socket::testing::UnixSeqpacket),
-    kernel_mechanism!("unix-dgram", |_| ipc_socket::testing::UnixDatagram),
+    Mechanism {
+        extras: TWO_SENDERS,
+        ..kernel_mechanism!("unix-dgram", |_| ipc_socket::testing::UnixDatagram)
+    },
     kernel_mechanism!("direct", |_| ipc_socket::testing::Direct),
     kernel_mechanism!("tcp", |_| ipc_socket::testing::Tcp),
     kernel_mechanism!("udp", |_| ipc_socket::testing::Udp),

@@ -3,6 +3,7 @@
 
 use std::process::{Command, Output};
 
+use ipc_benches::session::Manner;
 use serde_json::Value;
 
 fn ipc_bench(arguments: &[&str]) -> Output {
@@ -108,6 +109,19 @@ fn the_ring_is_measured_in_place_in_batches_and_with_deadlines() {
     let batches = sample(["ring", "adaptive"], "batch", 1000);
     assert_positive(&batches, &["oneway_ns"]);
     assert!(batches["rtt_mean_ns"].is_null(), "a batch has no round trip");
+}
+
+#[test]
+fn two_processes_send_to_one_where_a_mechanism_allows_it() {
+    for mechanism in ipc_benches::mechanisms::MECHANISMS {
+        for (manner, wait, _) in mechanism.extras {
+            if *manner == Manner::TwoSenders {
+                let sample = sample([mechanism.name, wait.name()], "two-senders", 1000);
+                assert_positive(&sample, &["oneway_ns", "setup_us", "cpu_ns_per_msg"]);
+                assert!(sample["rtt_mean_ns"].is_null(), "there is no way back");
+            }
+        }
+    }
 }
 
 #[test]

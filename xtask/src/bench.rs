@@ -92,13 +92,17 @@ fn build(peers: &[String]) -> Command {
     command
 }
 
-/// What stands in the output of a build that fails for want of something, and the Debian package that
-/// has it.
+/// What stands in the output of a build that fails for want of something, and what has it.
 const WANTING: &[(&str, &str)] = &[
-    ("Unable to find libclang", "libclang-dev"),
-    ("fatal error: boost/", "libboost-dev"),
-    ("failed to find tool \"c++\"", "g++"),
-    ("linker `cc` not found", "gcc"),
+    ("Unable to find libclang", "the Debian package libclang-dev has it"),
+    ("fatal error: boost/", "the Debian package libboost-dev has it"),
+    ("failed to find tool \"c++\"", "the Debian package g++ has it"),
+    ("linker `cc` not found", "the Debian package gcc has it"),
+    ("is `cmake` not installed?", "the package cmake of Debian 13, or of PyPI, has it"),
+    (
+        " or higher is required.  You are running",
+        "the package cmake of Debian 13, or of PyPI, has it",
+    ),
 ];
 
 /// Why a build failed, in one line, from what it printed. What a compiler of C++ complains of, cargo
@@ -115,7 +119,7 @@ fn reason(printed: &str) -> String {
         None => line.trim_start_matches("cargo:warning="),
     };
     match wanting {
-        Some((_, package)) => format!("{line} (the Debian package {package} has it)"),
+        Some((_, who_has_it)) => format!("{line} ({who_has_it})"),
         None => line.to_owned(),
     }
 }
@@ -132,6 +136,18 @@ mod tests {
             reason(printed),
             "q.cpp:5:10: fatal error: boost/q.hpp: No such file or directory (the Debian package \
              libboost-dev has it)"
+        );
+    }
+
+    #[test]
+    fn a_tool_that_is_too_old_is_named_with_its_version() {
+        let printed = "error: failed to run custom build command for `driver`\n  --- stderr\n  CMake \
+                       Error at CMakeLists.txt:16 (cmake_minimum_required):\n    CMake 3.30 or higher \
+                       is required.  You are running version 3.25.1\n";
+        assert_eq!(
+            reason(printed),
+            "CMake 3.30 or higher is required.  You are running version 3.25.1 (the package cmake of \
+             Debian 13, or of PyPI, has it)"
         );
     }
 

@@ -6,27 +6,30 @@
 //! section on speed; blocking calls are its default, and asynchronous ones are Tokio's, which is
 //! measured by itself.
 
-use std::io::{BufReader, IoSlice, Read, Write};
+use std::io::{self, BufReader, IoSlice, Read, Write};
 use std::os::fd::AsFd;
 
 use interprocess::local_socket::traits::{Listener as _, Stream as _};
-use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, Stream, ToFsName as _};
+use interprocess::local_socket::{
+    GenericFilePath, Listener, ListenerOptions, Stream, ToFsName as _,
+};
 use ipc_benches::kernel_mechanism;
 use ipc_benches::mechanisms::Mechanism;
 use ipc_benches::session::Wait;
 use ipc_core::{
-    Capacity, Carrier, Deadline, Interest, LinkProperties, MessageLength, OpenError, OsError,
-    Received, Receiver, RecvError, Resource, SendError, Sender, poll,
+    Deadline, Interest, LinkProperties, OsError, Received, Receiver, RecvError, Resource,
+    SendError, Sender, poll,
 };
-use ipc_testing::{Invitation, Pending, Scope, Transport};
 
-use crate::common::{properties, too_small};
-
-const NAME: &str = "interprocess";
+use crate::common::too_small;
+use crate::streams::{HEADER_LEN, StreamLibrary, Streams, header, link, link_properties};
 
 /// Left to sleep in the kernel.
-pub const MECHANISM: Mechanism =
-    Mechanism { peer: true, waits: &[Wait::Block], ..kernel_mechanism!(NAME, |_| LocalSocket) };
+pub const MECHANISM: Mechanism = Mechanism {
+    peer: true,
+    waits: &[Wait::Block],
+    ..kernel_mechanism!(LocalSocket::NAME, |_| Streams(LocalSocket))
+};
 
 /// Local sockets, at paths in the scope's directory.
 #[derive(Clone, Copy, Debug)]
@@ -46,35 +49,24 @@ pub struct FrameReceiver {
     link: Resource,
 }
 
-fn link() -> Resource {
-    Resource::unnamed(NAME)
-}
-
-const fn link_properties() -> LinkProperties {
-    // Bounded by the socket's buffer.
-    let capacity = Capacity::Unbounded { ceiling: usize::MAX };
-    properties(NAME, Carrier::Kernel, capacity, MessageLength::up_to(u32::MAX as usize))
-}
-
 impl Sender for FrameSender {
     /// Waits in the kernel where there is no room, whatever the deadline.
     #[inline]
     fn send_deadline(&mut self, message: &[u8], _deadline: Deadline) -> Result<(), SendError> {
         let Self { stream, link } = self;
-        let len = (message.len() as u32).to_ne_bytes();
-        let mut pieces = [IoSlice::new(&len), IoSlice::new(message)];
+        let header = header(message);
+        let mut pieces = [IoSlice::new(&header), IoSlice::new(message)];
         let mut pieces = &mut pieces[..];
         while !pieces.is_empty() {
-            match stream.write_vectored(pieces) {
-                Ok(written) => IoSlice::advance_slices(&mut pieces, written),
-                Err(error) => return Err(OsError::new("write", link, error).into()),
-            }
+            let written = stream.write_vectored(pieces);
+            let written = written.map_err(|error| OsError::new("write", link, error))?;
+            IoSlice::advance_slices(&mut pieces, written);
         }
         Ok(())
     }
 
     fn properties(&self) -> LinkProperties {
-        link_properties()
+        link_properties::<LocalSocket>()
     }
 }
 
@@ -94,7 +86,7 @@ impl Receiver for FrameReceiver {
                 return Err(RecvError::no_message(deadline));
             }
         }
-        let mut len = [0; 4];
+        let mut len = [0; HEADER_LEN];
         stream.read_exact(&mut len).map_err(failed)?;
         let needed = u32::from_ne_bytes(len) as usize;
         let buffer_len = buffer.len();
@@ -105,68 +97,34 @@ impl Receiver for FrameReceiver {
     }
 
     fn properties(&self) -> LinkProperties {
-        link_properties()
+        link_properties::<LocalSocket>()
     }
 }
 
-/// The address of a path.
-fn address(path: &str) -> Result<Name<'_>, OpenError> {
-    path.to_fs_name::<GenericFilePath>().map_err(|e| OpenError::from_os("name", &link(), e))
-}
-
-/// Listens at a new path, and will accept one connection.
-fn listen(scope: &Scope) -> Result<(Invitation, Pending<Stream>), OpenError> {
-    let path = scope.path(scope.name().as_str()).display().to_string();
-    let listener = ListenerOptions::new().name(address(&path)?).create_sync();
-    let listener = listener.map_err(|e| OpenError::from_os("listen", &link(), e))?;
-    let pending = Pending::new(move |_| {
-        listener.accept().map_err(|e| OpenError::from_os("accept", &link(), e))
-    });
-    Ok((Invitation::of_text(path), pending))
-}
-
-fn connect(invitation: &Invitation) -> Result<Stream, OpenError> {
-    let stream = Stream::connect(address(&invitation.text)?);
-    stream.map_err(|e| OpenError::from_os("connect", &link(), e))
-}
-
-fn sender(stream: Stream) -> FrameSender {
-    FrameSender { stream, link: link() }
-}
-
-fn receiver(stream: Stream) -> FrameReceiver {
-    FrameReceiver { stream: BufReader::new(stream), link: link() }
-}
-
-impl Transport for LocalSocket {
+impl StreamLibrary for LocalSocket {
+    const NAME: &'static str = "interprocess";
+    type Listener = Listener;
+    type Stream = Stream;
     type Sender = FrameSender;
     type Receiver = FrameReceiver;
 
-    fn name(&self) -> &'static str {
-        NAME
+    fn listen(path: &str) -> io::Result<Listener> {
+        ListenerOptions::new().name(path.to_fs_name::<GenericFilePath>()?).create_sync()
     }
 
-    fn invite_receiver(
-        &self,
-        scope: &Scope,
-    ) -> Result<(Invitation, Pending<FrameSender>), OpenError> {
-        let (invitation, pending) = listen(scope)?;
-        Ok((invitation, pending.map(sender)))
+    fn accept(listener: Listener) -> io::Result<Stream> {
+        listener.accept()
     }
 
-    fn invite_sender(
-        &self,
-        scope: &Scope,
-    ) -> Result<(Invitation, Pending<FrameReceiver>), OpenError> {
-        let (invitation, pending) = listen(scope)?;
-        Ok((invitation, pending.map(receiver)))
+    fn connect(path: &str) -> io::Result<Stream> {
+        Stream::connect(path.to_fs_name::<GenericFilePath>()?)
     }
 
-    fn join_as_receiver(&self, invitation: Invitation) -> Result<FrameReceiver, OpenError> {
-        connect(&invitation).map(receiver)
+    fn sender(stream: Stream) -> FrameSender {
+        FrameSender { stream, link: link::<Self>() }
     }
 
-    fn join_as_sender(&self, invitation: Invitation) -> Result<FrameSender, OpenError> {
-        connect(&invitation).map(sender)
+    fn receiver(stream: Stream) -> FrameReceiver {
+        FrameReceiver { stream: BufReader::new(stream), link: link::<Self>() }
     }
 }

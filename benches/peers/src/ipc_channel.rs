@@ -16,6 +16,8 @@ use ipc_core::{
     RecvError, Resource, SendError, Sender,
 };
 use ipc_testing::{Invitation, Pending, Scope, Transport};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::common::{ask_until, deliver, failed, not_made, properties};
 
@@ -101,26 +103,14 @@ impl Transport for IpcChannel {
         &self,
         _scope: &Scope,
     ) -> Result<(Invitation, Pending<ChannelSender>), OpenError> {
-        let (server, address) = IpcOneShotServer::<IpcBytesSender>::new()
-            .map_err(|error| not_made("create", &link(), error))?;
-        let pending = Pending::new(|_| {
-            let (_, end) = server.accept().map_err(|error| not_made("accept", &link(), error))?;
-            Ok(ChannelSender { end, link: link() })
-        });
-        Ok((Invitation::of_text(address), pending))
+        open_door(|end| ChannelSender { end, link: link() })
     }
 
     fn invite_sender(
         &self,
         _scope: &Scope,
     ) -> Result<(Invitation, Pending<ChannelReceiver>), OpenError> {
-        let (server, address) = IpcOneShotServer::<IpcBytesReceiver>::new()
-            .map_err(|error| not_made("create", &link(), error))?;
-        let pending = Pending::new(|_| {
-            let (_, end) = server.accept().map_err(|error| not_made("accept", &link(), error))?;
-            Ok(ChannelReceiver { end, link: link() })
-        });
-        Ok((Invitation::of_text(address), pending))
+        open_door(|end| ChannelReceiver { end, link: link() })
     }
 
     fn join_as_receiver(&self, invitation: Invitation) -> Result<ChannelReceiver, OpenError> {
@@ -136,8 +126,21 @@ impl Transport for IpcChannel {
     }
 }
 
+/// A door by which the guest hands in the host's end of a channel that it makes.
+fn open_door<E: DeserializeOwned + Serialize + 'static, End: 'static>(
+    end: fn(E) -> End,
+) -> Result<(Invitation, Pending<End>), OpenError> {
+    let made = IpcOneShotServer::<E>::new();
+    let (server, address) = made.map_err(|error| not_made("create", &link(), error))?;
+    let pending = Pending::new(move |_| {
+        let (_, given) = server.accept().map_err(|error| not_made("accept", &link(), error))?;
+        Ok(end(given))
+    });
+    Ok((Invitation::of_text(address), pending))
+}
+
 /// Hands the host its end.
-fn give<E: serde::Serialize>(invitation: Invitation, hosts: E) -> Result<(), OpenError> {
+fn give<E: Serialize>(invitation: Invitation, hosts: E) -> Result<(), OpenError> {
     let door = IpcSender::connect(invitation.text);
     let door = door.map_err(|error| not_made("connect", &link(), error))?;
     door.send(hosts).map_err(|error| not_made("send an end to the host", &link(), error))

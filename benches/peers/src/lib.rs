@@ -10,6 +10,8 @@
 
 use ipc_benches::mechanisms::Mechanism;
 
+#[cfg(feature = "aeron")]
+pub mod aeron;
 #[cfg(feature = "boost")]
 pub mod boost;
 mod common;
@@ -25,6 +27,8 @@ pub mod ipc_channel;
 pub mod rtrb;
 #[cfg(feature = "shmem-ipc")]
 pub mod shmem_ipc;
+#[cfg(any(feature = "interprocess", feature = "tokio"))]
+pub mod streams;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 #[cfg(feature = "zmq")]
@@ -46,6 +50,8 @@ pub const PEERS: &[Mechanism] = &[
     tokio::MECHANISM,
     #[cfg(feature = "zmq")]
     zmq::MECHANISM,
+    #[cfg(feature = "aeron")]
+    aeron::MECHANISM,
     #[cfg(feature = "rtrb")]
     rtrb::MECHANISM,
     #[cfg(feature = "crossbeam-channel")]

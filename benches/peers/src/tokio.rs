@@ -14,21 +14,21 @@ use ipc_benches::kernel_mechanism;
 use ipc_benches::mechanisms::Mechanism;
 use ipc_benches::session::Wait;
 use ipc_core::{
-    Capacity, Carrier, Deadline, LinkProperties, MessageLength, OpenError, OsError, Received,
-    Receiver, RecvError, Resource, SendError, Sender,
+    Deadline, LinkProperties, OsError, Received, Receiver, RecvError, Resource, SendError, Sender,
 };
-use ipc_testing::{Invitation, Pending, Scope, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::common::{properties, too_small};
-
-const NAME: &str = "tokio";
+use crate::common::too_small;
+use crate::streams::{HEADER_LEN, StreamLibrary, Streams, header, link, link_properties};
 
 /// Left to sleep in the runtime's poll.
-pub const MECHANISM: Mechanism =
-    Mechanism { peer: true, waits: &[Wait::Block], ..kernel_mechanism!(NAME, |_| TokioStream) };
+pub const MECHANISM: Mechanism = Mechanism {
+    peer: true,
+    waits: &[Wait::Block],
+    ..kernel_mechanism!(TokioStream::NAME, |_| Streams(TokioStream))
+};
 
 /// Unix streams, at paths in the scope's directory.
 #[derive(Clone, Copy, Debug)]
@@ -53,37 +53,26 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_current_thread().enable_all().build().expect("a runtime needs an epoll descriptor")
 });
 
-fn link() -> Resource {
-    Resource::unnamed(NAME)
-}
-
-const fn link_properties() -> LinkProperties {
-    // Bounded by the socket's buffer.
-    let capacity = Capacity::Unbounded { ceiling: usize::MAX };
-    properties(NAME, Carrier::Kernel, capacity, MessageLength::up_to(u32::MAX as usize))
-}
-
-async fn write_frame(stream: &mut UnixStream, message: &[u8]) -> io::Result<()> {
-    let len = (message.len() as u32).to_ne_bytes();
-    let mut pieces = [IoSlice::new(&len), IoSlice::new(message)];
-    let mut pieces = &mut pieces[..];
-    while !pieces.is_empty() {
-        let written = stream.write_vectored(pieces).await?;
-        IoSlice::advance_slices(&mut pieces, written);
-    }
-    Ok(())
-}
-
 impl Sender for StreamSender {
     /// Waits where there is no room, whatever the deadline.
     #[inline]
     fn send_deadline(&mut self, message: &[u8], _deadline: Deadline) -> Result<(), SendError> {
-        let sent = RUNTIME.block_on(write_frame(&mut self.stream, message));
-        Ok(sent.map_err(|error| OsError::new("write", &self.link, error))?)
+        let Self { stream, link } = self;
+        let sent = RUNTIME.block_on(async {
+            let header = header(message);
+            let mut pieces = [IoSlice::new(&header), IoSlice::new(message)];
+            let mut pieces = &mut pieces[..];
+            while !pieces.is_empty() {
+                let written = stream.write_vectored(pieces).await?;
+                IoSlice::advance_slices(&mut pieces, written);
+            }
+            Ok(())
+        });
+        Ok(sent.map_err(|error: io::Error| OsError::new("write", link, error))?)
     }
 
     fn properties(&self) -> LinkProperties {
-        link_properties()
+        link_properties::<TokioStream>()
     }
 }
 
@@ -105,7 +94,7 @@ impl Receiver for StreamReceiver {
                     return Err(RecvError::no_message(deadline));
                 }
             }
-            let mut len = [0; 4];
+            let mut len = [0; HEADER_LEN];
             stream.read_exact(&mut len).await.map_err(failed)?;
             let needed = u32::from_ne_bytes(len) as usize;
             let place = buffer.get_mut(..needed);
@@ -116,65 +105,35 @@ impl Receiver for StreamReceiver {
     }
 
     fn properties(&self) -> LinkProperties {
-        link_properties()
+        link_properties::<TokioStream>()
     }
 }
 
-/// Listens at a new path, and will accept one connection.
-fn listen(scope: &Scope) -> Result<(Invitation, Pending<UnixStream>), OpenError> {
-    let path = scope.path(scope.name().as_str());
-    let _within = RUNTIME.enter();
-    let listener = UnixListener::bind(&path);
-    let listener = listener.map_err(|e| OpenError::from_os("listen", &link(), e))?;
-    let pending = Pending::new(move |_| {
-        let accepted = RUNTIME.block_on(listener.accept());
-        Ok(accepted.map_err(|e| OpenError::from_os("accept", &link(), e))?.0)
-    });
-    Ok((Invitation::of_text(path.display().to_string()), pending))
-}
-
-fn connect(invitation: &Invitation) -> Result<UnixStream, OpenError> {
-    let stream = RUNTIME.block_on(UnixStream::connect(&invitation.text));
-    stream.map_err(|e| OpenError::from_os("connect", &link(), e))
-}
-
-fn sender(stream: UnixStream) -> StreamSender {
-    StreamSender { stream, link: link() }
-}
-
-fn receiver(stream: UnixStream) -> StreamReceiver {
-    StreamReceiver { stream: BufReader::new(stream), link: link() }
-}
-
-impl Transport for TokioStream {
+impl StreamLibrary for TokioStream {
+    const NAME: &'static str = "tokio";
+    type Listener = UnixListener;
+    type Stream = UnixStream;
     type Sender = StreamSender;
     type Receiver = StreamReceiver;
 
-    fn name(&self) -> &'static str {
-        NAME
+    fn listen(path: &str) -> io::Result<UnixListener> {
+        let _within = RUNTIME.enter();
+        UnixListener::bind(path)
     }
 
-    fn invite_receiver(
-        &self,
-        scope: &Scope,
-    ) -> Result<(Invitation, Pending<StreamSender>), OpenError> {
-        let (invitation, pending) = listen(scope)?;
-        Ok((invitation, pending.map(sender)))
+    fn accept(listener: UnixListener) -> io::Result<UnixStream> {
+        Ok(RUNTIME.block_on(listener.accept())?.0)
     }
 
-    fn invite_sender(
-        &self,
-        scope: &Scope,
-    ) -> Result<(Invitation, Pending<StreamReceiver>), OpenError> {
-        let (invitation, pending) = listen(scope)?;
-        Ok((invitation, pending.map(receiver)))
+    fn connect(path: &str) -> io::Result<UnixStream> {
+        RUNTIME.block_on(UnixStream::connect(path))
     }
 
-    fn join_as_receiver(&self, invitation: Invitation) -> Result<StreamReceiver, OpenError> {
-        connect(&invitation).map(receiver)
+    fn sender(stream: UnixStream) -> StreamSender {
+        StreamSender { stream, link: link::<Self>() }
     }
 
-    fn join_as_sender(&self, invitation: Invitation) -> Result<StreamSender, OpenError> {
-        connect(&invitation).map(sender)
+    fn receiver(stream: UnixStream) -> StreamReceiver {
+        StreamReceiver { stream: BufReader::new(stream), link: link::<Self>() }
     }
 }

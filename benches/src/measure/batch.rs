@@ -1,12 +1,11 @@
 //! Messages that are sent and received several at a time, by one call each. Only streams: a round trip
 //! has one message under way.
 
-use std::ops::Range;
-
 use anyhow::ensure;
 use ipc_core::{Deadline, LinkProperties, Receiver, RecvError, SendError, Sender};
 use ipc_ring::{RingReceiver, RingSender};
 
+use super::content::{Incoming, Outgoing};
 use super::style::{RecvStyle, SendStyle, Style, Waiting};
 
 /// Messages of one call.
@@ -66,13 +65,13 @@ impl BatchReceiver for RingReceiver {
     }
 }
 
-/// Batches of [`BATCH`]. Each message of a batch is written before the batch is sent, and every byte
-/// of each is checked after.
+/// Batches of [`BATCH`]. Each message of a batch is there before the batch is sent, and each is checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Batching;
 
 impl Style for Batching {
     const ROUND_TRIPS: bool = false;
+    const AT_ONCE: usize = BATCH;
 
     fn for_link(_properties: &LinkProperties, _size_bytes: usize) -> Self {
         Self
@@ -88,16 +87,18 @@ impl<S: BatchSender> SendStyle<S> for Batching {
     fn send_all(
         self,
         sender: &mut S,
-        message: &mut [u8],
-        mut numbers: Range<u64>,
+        outgoing: &mut impl Outgoing,
+        count: u64,
     ) -> anyhow::Result<()> {
-        let mut messages = vec![message.to_vec(); BATCH];
-        while !numbers.is_empty() {
-            let batch = numbers.by_ref().take(BATCH).zip(&mut messages);
-            let count = batch.map(|(number, message)| Self::fill(message, number)).count();
-            let mut unsent = &messages[..count];
-            while !unsent.is_empty() {
-                unsent = &unsent[sender.send_batch(unsent)?..];
+        let mut left = count;
+        while left > 0 {
+            // A batch of which the link took a part is finished before the next.
+            let mut batch = left.min(BATCH as u64) as usize;
+            left -= batch as u64;
+            while batch > 0 {
+                let sent = sender.send_batch(outgoing.upcoming(batch))?;
+                outgoing.sent(sent);
+                batch -= sent;
             }
         }
         Ok(())
@@ -119,16 +120,22 @@ impl<R: BatchReceiver> RecvStyle<R> for Batching {
         self,
         receiver: &mut R,
         buffer: &mut [u8],
-        mut numbers: Range<u64>,
+        incoming: &mut impl Incoming,
+        count: u64,
         _empty_polls: &mut u64,
     ) -> anyhow::Result<()> {
-        let len = buffer.len();
-        let mut batch = R::room(BATCH, len);
-        while !numbers.is_empty() {
+        let mut batch = R::room(BATCH, buffer.len());
+        let mut left = count;
+        while left > 0 {
+            let mut last = None;
             for message in receiver.recv_batch(&mut batch)? {
-                ensure!(!numbers.is_empty(), "more messages came than were sent");
-                Self::check(message, numbers.start, len)?;
-                numbers.start += 1;
+                ensure!(left > 0, "more messages came than were sent");
+                incoming.check(message)?;
+                left -= 1;
+                last = Some(message);
+            }
+            if let (0, Some(last)) = (left, last) {
+                buffer[..last.len()].copy_from_slice(last); // for a last look at it
             }
         }
         Ok(())
@@ -138,6 +145,7 @@ impl<R: BatchReceiver> RecvStyle<R> for Batching {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::content::{Extent, Spots, Stock};
     use ipc_ring::{Link, Options};
 
     #[test]
@@ -146,14 +154,19 @@ mod tests {
         let (here, there) =
             Link::between_threads(&sending, &sending.receive_only()).expect("a link");
         let (mut sender, mut receiver) = (here.sender.expect("one"), there.receiver.expect("one"));
-        let mut message = [0; 24];
-        Batching.send_all(&mut sender, &mut message, 5..75).expect("room");
-        Batching.recv_all(&mut receiver, &mut message, 5..75, &mut 0).expect("as they were sent");
-        for numbers in [0..40, 41..80] {
-            Batching.send_all(&mut sender, &mut message, numbers).expect("room");
-        }
-        let error = Batching.recv_all(&mut receiver, &mut message, 0..80, &mut 0);
-        let error = error.expect_err("40 is missing").to_string();
-        assert!(error.contains("message 40 was corrupted"), "{error}");
+        let mut stock = Stock::new(24, BATCH);
+        let mut buffer = [0; 24];
+        let spots = || Spots::numbered(24, BATCH, Extent::All, 5);
+        Batching.send_all(&mut sender, &mut stock.numbered(5), 70).expect("room");
+        let mut incoming = spots();
+        Batching
+            .recv_all(&mut receiver, &mut buffer, &mut incoming, 70, &mut 0)
+            .expect("as they were sent");
+        incoming.check_last(&buffer).expect("whole");
+        Batching.send_all(&mut sender, &mut stock.numbered(5), 40).expect("room");
+        Batching.send_all(&mut sender, &mut stock.numbered(46), 39).expect("room");
+        let error = Batching.recv_all(&mut receiver, &mut buffer, &mut spots(), 79, &mut 0);
+        let error = error.expect_err("45 is missing").to_string();
+        assert!(error.contains("message 45 was corrupted"), "{error}");
     }
 }

@@ -1,14 +1,14 @@
 //! Messages that are written and read where they lie, in the link's own memory: what a program pays
-//! that needs no copy. Of each message the first and the last word are written, read and checked; the
-//! rest stays as it is. So it is a cost by message, not a throughput.
+//! that needs no copy. Of each message the first and the last whole word are written, read and checked;
+//! the rest stays as it is. So it is a cost by message, not a throughput.
 
 // Borrows messages, which trusts the sender.
 #![allow(unsafe_code)]
 
-use anyhow::ensure;
 use ipc_core::zero_copy::{BorrowReceiver, Loan, LoanSender};
 use ipc_core::{Deadline, LinkProperties, RecvError, SendError};
 
+use super::content::Extent;
 use super::pattern;
 use super::style::{RecvStyle, SendStyle, Style};
 
@@ -20,23 +20,10 @@ pub struct InPlace;
 const WORD: usize = pattern::MIN_LEN;
 
 impl Style for InPlace {
+    const EXTENT: Extent = Extent::Ends;
+
     fn for_link(_properties: &LinkProperties, _size_bytes: usize) -> Self {
         Self
-    }
-
-    #[inline]
-    fn fill(message: &mut [u8], number: u64) {
-        let mut word = [0; WORD];
-        pattern::fill(&mut word, number);
-        copy_ends(message, &word, &word);
-    }
-
-    #[inline]
-    fn check(message: &[u8], number: u64, len: usize) -> anyhow::Result<()> {
-        ensure!(message.len() == len, "{} bytes came of the {len} sent", message.len());
-        let (first, last) = ends(message);
-        pattern::check(first, number, WORD)?;
-        Ok(pattern::check(last, number, WORD)?)
     }
 }
 
@@ -69,22 +56,22 @@ impl<R: BorrowReceiver> RecvStyle<R> for InPlace {
     }
 }
 
-/// The first and the last word; the first again of a message that has no room for two.
+/// The first and the last whole word; the first again of a message that has only one.
 #[inline]
 fn ends(message: &[u8]) -> (&[u8], &[u8]) {
-    (&message[..WORD], &message[last_word(message.len())..][..WORD])
+    (&message[..WORD], &message[last_at(message)..][..WORD])
 }
 
-/// Where the last word begins.
+/// Where the last whole word begins.
 #[inline]
-fn last_word(len: usize) -> usize {
-    if len < 2 * WORD { 0 } else { len - WORD }
+fn last_at(message: &[u8]) -> usize {
+    WORD * pattern::last_word(message.len())
 }
 
 #[inline]
 fn copy_ends(message: &mut [u8], first: &[u8], last: &[u8]) {
     message[..WORD].copy_from_slice(first);
-    let last_at = last_word(message.len());
+    let last_at = last_at(message);
     message[last_at..][..WORD].copy_from_slice(last);
 }
 
@@ -92,23 +79,28 @@ fn copy_ends(message: &mut [u8], first: &[u8], last: &[u8]) {
 mod tests {
     use super::*;
     use crate::limits::plain_ring::PlainRing;
+    use crate::measure::content::{Incoming, Messages, Outgoing, Spots, Whole};
 
     #[test]
     fn both_ends_of_a_message_pass_and_a_stale_one_is_detected() {
         for len in [8, 13, 16, 100] {
             let (mut sender, mut receiver) =
                 PlainRing { capacity_bytes: 4096 }.between_threads().expect("memory");
-            let (mut message, mut buffer) = (vec![0; len], vec![0; len]);
+            let mut messages = Messages::new(len, 1);
+            let buffer = messages.incoming.as_mut();
+            let mut outgoing = messages.stock.numbered(0);
+            let spots = |number| Spots::numbered(len, 1, Extent::Ends, number);
+            let mut incoming = spots(0);
             for number in 0..200 {
-                InPlace::fill(&mut message, number);
-                InPlace.send(&mut sender, &message).expect("room");
-                let received =
-                    InPlace.recv(&mut receiver, &mut buffer, &mut 0).expect("it is there");
-                InPlace::check(&buffer[..received], number, len).expect("as it was sent");
-                assert!(InPlace::check(&buffer[..received], number + 1, len).is_err(), "the next");
+                InPlace.send(&mut sender, outgoing.next_message()).expect("room");
+                outgoing.sent(1);
+                let received = InPlace.recv(&mut receiver, buffer, &mut 0).expect("it is there");
+                incoming.check(&buffer[..received]).expect("as it was sent");
+                assert!(spots(number + 1).check(&buffer[..received]).is_err(), "the next");
             }
-            buffer[last_word(len)] ^= 1;
-            assert!(InPlace::check(&buffer, 199, len).is_err(), "the last word counts");
+            buffer[last_at(buffer)] ^= 1;
+            incoming.skip_to(199);
+            assert!(incoming.check(buffer).is_err(), "the last word counts");
         }
     }
 
@@ -119,7 +111,8 @@ mod tests {
         InPlace.send(&mut sender, &[0; 24]).expect("room");
         let mut buffer = [0; 32];
         let received = InPlace.recv(&mut receiver, &mut buffer, &mut 0).expect("it is there");
-        let error = InPlace::check(&buffer[..received], 0, 32).expect_err("shorter");
+        let error = Whole::numbered(32, Extent::Ends, 0).check(&buffer[..received]);
+        let error = error.expect_err("shorter");
         assert!(error.to_string().contains("24 bytes came of the 32"), "{error}");
     }
 }

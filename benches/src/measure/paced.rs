@@ -3,13 +3,15 @@
 //! one that was under way ("coordinated omission"): unlike a round trip, which asks less often while
 //! answers are slow.
 //!
-//! The sender waits for each moment by looking at the clock. The clock is one that both sides share.
+//! The sender waits for each moment by looking at the clock. The clock is one that both sides share. All
+//! bytes are written anew before the moment, and compared after the clock was read.
 
 use std::hint;
 use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::content::{Fresh, Incoming, Outgoing, Whole};
 use super::style::{RecvStyle, SendStyle};
 use crate::clock::monotonic_ns;
 use crate::shared::Board;
@@ -44,20 +46,22 @@ impl Pace {
         self,
         style: W,
         sender: &mut S,
-        message: &mut [u8],
+        message_len: usize,
         board: &Board,
     ) -> anyhow::Result<()> {
+        let mut outgoing = Fresh::numbered(message_len, self.first);
         board.rendezvous();
         let start_ns = monotonic_ns() + LEAD_NS;
         // Relaxed: the second rendezvous publishes it.
         board.words().paced_start_ns.store(start_ns, Ordering::Relaxed);
         board.rendezvous();
         for index in 0..self.count {
-            W::fill(message, self.first + index);
+            let message = outgoing.next_message();
             while monotonic_ns() < self.due_ns(start_ns, index) {
                 hint::spin_loop();
             }
             style.send(sender, message)?;
+            outgoing.sent(1);
         }
         Ok(())
     }
@@ -76,14 +80,14 @@ impl Pace {
         board: &Board,
     ) -> anyhow::Result<Vec<u64>> {
         let mut delays_ns = vec![1; self.count as usize];
-        let len = buffer.len();
+        let mut incoming = Whole::numbered(buffer.len(), W::EXTENT, self.first);
         board.rendezvous();
         board.rendezvous();
         let start_ns = board.words().paced_start_ns.load(Ordering::Relaxed); // see `send`
         for (index, delay_ns) in (0..).zip(&mut delays_ns) {
             let received = style.recv(receiver, buffer, &mut 0)?;
             *delay_ns = monotonic_ns().saturating_sub(self.due_ns(start_ns, index));
-            W::check(&buffer[..received], self.first + index, len)?;
+            incoming.check(&buffer[..received])?;
         }
         Ok(delays_ns)
     }

@@ -1,5 +1,5 @@
-//! What the messages say: numbered content that the sender writes in full and the receiver checks in
-//! full. Leaves out when this happens: see [`super::rtt`] and [`super::oneway`].
+//! What the messages say: numbered content, to be written in full and compared in full, or word by word.
+//! Leaves out when this happens: see [`super::content`].
 //!
 //! Word `i` of message `n` is `n × SPREAD + i`, in the machine's byte order. So a message tells its
 //! number, no two messages are alike, and a word that is missing, stale or in a wrong place is found.
@@ -8,9 +8,6 @@
 //! vector instructions each without a loop around them for the shortest.
 
 use std::fmt;
-
-/// The number of the message that ends a stream over a link that may lose messages.
-pub const END: u64 = u64::MAX;
 
 /// The shortest message that carries its number, in bytes.
 pub const MIN_LEN: usize = size_of::<u64>();
@@ -69,8 +66,46 @@ pub fn check(message: &[u8], number: u64, len: usize) -> Result<(), Corrupt> {
     if difference == 0 && rest_is_good && message.len() == len {
         Ok(())
     } else {
-        Err(Corrupt::find(message, number, len))
+        Err(Corrupt::find(message, number, number, len))
     }
+}
+
+/// Word `index` of message `number`.
+#[inline]
+pub fn word(number: u64, index: usize) -> u64 {
+    number.wrapping_mul(SPREAD).wrapping_add(index as u64)
+}
+
+/// The word at an index of a message.
+///
+/// # Panics
+///
+/// If the message is shorter.
+#[inline]
+pub fn word_at(message: &[u8], index: usize) -> u64 {
+    let bytes = message[index * 8..].first_chunk::<8>();
+    u64::from_ne_bytes(*bytes.expect("the message has this word"))
+}
+
+/// The index of the last whole word of messages of `len` bytes.
+///
+/// # Panics
+///
+/// If they have none.
+#[inline]
+pub fn last_word(len: usize) -> usize {
+    len / 8 - 1
+}
+
+/// Gives a message this number, and leaves all but its first word as it is.
+///
+/// # Panics
+///
+/// If the message is shorter than [`MIN_LEN`].
+#[inline]
+pub fn write_number(message: &mut [u8], number: u64) {
+    let first = message.first_chunk_mut::<8>();
+    *first.expect("messages of the benchmark have 8 bytes") = word(number, 0).to_ne_bytes();
 }
 
 /// The number that a message of at least [`MIN_LEN`] bytes carries.
@@ -94,12 +129,22 @@ pub struct Corrupt {
 }
 
 impl Corrupt {
+    /// Where a message differs from number `number`, whose words after the first are those of
+    /// `rest_number`.
     #[cold]
-    fn find(message: &[u8], number: u64, sent_len: usize) -> Self {
+    pub(super) fn find(message: &[u8], number: u64, rest_number: u64, sent_len: usize) -> Self {
         let mut sent = vec![0; message.len()];
-        fill(&mut sent, number);
+        fill(&mut sent, rest_number);
+        if sent.len() >= MIN_LEN {
+            write_number(&mut sent, number);
+        }
         let offset = message.iter().zip(&sent).position(|(found, sent)| found != sent);
         Self { number, len: message.len(), sent_len, offset }
+    }
+
+    /// Whether there is a difference at all.
+    pub(super) fn is_so(&self) -> bool {
+        self.len != self.sent_len || self.offset.is_some()
     }
 }
 
@@ -137,7 +182,7 @@ mod tests {
     fn what_was_filled_passes_and_tells_its_number() {
         for len in [8, 9, 15, 64, 1000, 4096] {
             let mut message = vec![0; len];
-            for number in [0, 1, 77, 1 << 40, END] {
+            for number in [0, 1, 77, 1 << 40, u64::MAX] {
                 fill(&mut message, number);
                 assert_eq!(check(&message, number, len), Ok(()));
                 assert_eq!(number_of(&message), number);

@@ -2,12 +2,11 @@
 //! ask again and again, to leave the waiting to the endpoint, the same with a deadline. Those that take
 //! other calls are in [`super::in_place`] and [`super::batch`].
 
-use std::ops::Range;
 use std::time::Duration;
 
 use ipc_core::{Boundaries, Capacity, LinkProperties, Receiver, RecvError, SendError, Sender};
 
-use super::pattern;
+use super::content::{Extent, Incoming, Outgoing};
 
 /// One way. A type, so that each loop is compiled for it alone.
 pub trait Style: Copy {
@@ -15,25 +14,13 @@ pub trait Style: Copy {
     const COUNTS_EMPTY_POLLS: bool = false;
     /// Whether round trips are measured, or only streams.
     const ROUND_TRIPS: bool = true;
+    /// How many messages a call sends, at most.
+    const AT_ONCE: usize = 1;
+    /// How much of each message is written and read.
+    const EXTENT: Extent = Extent::All;
 
     /// How to do it on a link of these properties, with messages of this size.
     fn for_link(properties: &LinkProperties, size_bytes: usize) -> Self;
-
-    /// Writes message `number`: every byte, unless the style is about leaving them alone.
-    #[inline]
-    fn fill(message: &mut [u8], number: u64) {
-        pattern::fill(message, number);
-    }
-
-    /// Compares a received message with what [`fill`](Style::fill) wrote.
-    ///
-    /// # Errors
-    ///
-    /// If it is another, or of another length.
-    #[inline]
-    fn check(message: &[u8], number: u64, len: usize) -> anyhow::Result<()> {
-        Ok(pattern::check(message, number, len)?)
-    }
 }
 
 /// How to send by an endpoint of type `S`.
@@ -45,7 +32,7 @@ pub trait SendStyle<S>: Style {
     /// Those of the endpoint, but not that it is full.
     fn send(self, sender: &mut S, message: &[u8]) -> Result<(), SendError>;
 
-    /// Sends the messages of these numbers, writing each into `message` first.
+    /// Sends so many messages.
     ///
     /// # Errors
     ///
@@ -54,12 +41,12 @@ pub trait SendStyle<S>: Style {
     fn send_all(
         self,
         sender: &mut S,
-        message: &mut [u8],
-        numbers: Range<u64>,
+        outgoing: &mut impl Outgoing,
+        count: u64,
     ) -> anyhow::Result<()> {
-        for number in numbers {
-            Self::fill(message, number);
-            self.send(sender, message)?;
+        for _ in 0..count {
+            self.send(sender, outgoing.next_message())?;
+            outgoing.sent(1);
         }
         Ok(())
     }
@@ -80,7 +67,7 @@ pub trait RecvStyle<R>: Style {
         empty_polls: &mut u64,
     ) -> Result<usize, RecvError>;
 
-    /// Receives the messages of these numbers, and checks each.
+    /// Receives so many messages into `buffer`, one after another, and checks each.
     ///
     /// # Errors
     ///
@@ -90,13 +77,13 @@ pub trait RecvStyle<R>: Style {
         self,
         receiver: &mut R,
         buffer: &mut [u8],
-        numbers: Range<u64>,
+        incoming: &mut impl Incoming,
+        count: u64,
         empty_polls: &mut u64,
     ) -> anyhow::Result<()> {
-        let len = buffer.len();
-        for number in numbers {
+        for _ in 0..count {
             let received = self.recv(receiver, buffer, empty_polls)?;
-            Self::check(&buffer[..received], number, len)?;
+            incoming.check(&buffer[..received])?;
         }
         Ok(())
     }

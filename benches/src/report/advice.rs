@@ -242,6 +242,16 @@ pub fn warnings(record: &Record) -> Vec<String> {
         let total = rows.len();
         all.push(format!("{away} of {total} rows: cores not near each other, or moved (marked *)"));
     }
+    let mut lacking: Vec<&str> =
+        rows.iter().filter(|row| row.lacks_core).map(|row| row.mechanism.as_str()).collect();
+    lacking.dedup();
+    if !lacking.is_empty() {
+        all.push(format!(
+            "{} wants a core more than the {} of this machine, for a process of its own (marked †)",
+            lacking.join(", "),
+            machine.cores
+        ));
+    }
     let once = rows.iter().filter(|row| row.runs < 2).count();
     if once > 0 {
         let total = rows.len();

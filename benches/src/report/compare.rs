@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 
 use super::schema::{Limits, Record, Row};
 use super::text::{multiple, size_name, time, wrap};
-use super::view::{Situation, is_steady, plain_oneway_ns};
+use super::view::{Situation, is_merged, is_steady, plain_oneway_ns};
 
 /// By how much a figure may differ beyond the spread of both runs.
 const TOLERANCE: f64 = 1.25;
@@ -255,6 +255,9 @@ fn name_of(row: &Row) -> String {
     }
     if row.deadline {
         name += ", with deadlines";
+    }
+    if is_merged(row) {
+        name += ", two senders";
     }
     let mark = if is_steady(row) { "" } else { "*" };
     name + &format!(", {}{mark}", size_name(row.size_bytes))

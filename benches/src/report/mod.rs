@@ -9,6 +9,7 @@ pub mod compare;
 mod fixture;
 pub mod html;
 pub mod markdown;
+mod merged;
 mod ring;
 pub mod schema;
 pub mod summary;

@@ -67,6 +67,22 @@ pub struct Limits {
     pub syscall_ns: Option<f64>,
     /// The textbook's ring, at each size.
     pub plain_ring: Vec<PlainRingLimit>,
+    /// What the measuring loops do themselves, at each size. No limit, but to be subtracted by whoever
+    /// wants to.
+    #[serde(default)]
+    pub own_work: Vec<OwnWork>,
+}
+
+/// What the loops of a stream do for each message beside the calls that are measured: it is within
+/// every one-way figure, each side's on its own core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OwnWork {
+    /// Size of the messages.
+    pub size_bytes: usize,
+    /// The sender's: to number a message.
+    pub send_ns: Option<f64>,
+    /// The receiver's: to look at a few words.
+    pub recv_ns: Option<f64>,
 }
 
 /// A wake-up's round trip.
@@ -89,6 +105,12 @@ pub struct PlainRingLimit {
     pub rtt_mean_ns: Option<f64>,
     /// The time of a stream by its messages.
     pub oneway_ns: Option<f64>,
+    /// The least of the runs: streams of short messages have two regimes.
+    #[serde(default)]
+    pub oneway_min_ns: Option<f64>,
+    /// The greatest of the runs.
+    #[serde(default)]
+    pub oneway_max_ns: Option<f64>,
     /// The round trip of messages written and read in place, of which the first and the last word are
     /// touched.
     #[serde(default)]
@@ -105,7 +127,8 @@ pub struct Row {
     pub mechanism: String,
     /// Whether it is another library.
     pub peer: bool,
-    /// Who talks with whom: `"one-to-one"`.
+    /// Who talks with whom: `"one-to-one"`, or `"two-to-one"`: two processes on one core, which send over
+    /// one link to a third on another. Of those only the stream is measured.
     pub topology: String,
     /// How they wait: `"spin"`, `"adaptive"`, `"park"` or `"block"`.
     pub wait: String,
@@ -113,15 +136,18 @@ pub struct Row {
     pub cores: String,
     /// Whether idle-class processes kept the cores from halting.
     pub awake: bool,
-    /// `"copy"`: every byte written, copied in, copied out and read; or `"in-place"`.
+    /// `"copy"`: every byte copied in and copied out; or `"in-place"`.
     pub access: String,
     /// Messages handed over at once.
     pub batch: u32,
     /// Whether each call had a deadline (a second ahead).
     #[serde(default)]
     pub deadline: bool,
-    /// Processes that took part; 1 if both sides are threads.
+    /// Processes that took part; 1 if both sides are threads, 3 if two send.
     pub processes: u32,
+    /// Whether it wants a core more than this machine has, for a process or thread of its own.
+    #[serde(default)]
+    pub lacks_core: bool,
     /// Room in the link, where it is bounded by bytes.
     pub capacity_bytes: Option<usize>,
     /// Streams that the one-way figures come from, each between two fresh processes.
@@ -266,7 +292,7 @@ mod tests {
         let record = Record {
             schema: SCHEMA,
             machine,
-            limits: Limits { plain_ring, ..Limits::default() },
+            limits: Limits { plain_ring, own_work: vec![OwnWork::default()], ..Limits::default() },
             commit: None,
             kernel: "Linux".into(),
             results: vec![tests_row()],
@@ -290,9 +316,11 @@ mod tests {
                 "eventfd_rtt_ns",
                 "memcpy_gb_s",
                 "syscall_ns",
-                "plain_ring"
+                "plain_ring",
+                "own_work"
             ])
         );
+        assert_eq!(keys(&limits["own_work"][0]), sorted(["size_bytes", "send_ns", "recv_ns"]));
         for wake in ["futex_rtt_ns", "eventfd_rtt_ns"] {
             assert_eq!(keys(&limits[wake]), sorted(["idle", "awake", "one_core"]));
         }
@@ -302,6 +330,8 @@ mod tests {
                 "size_bytes",
                 "rtt_mean_ns",
                 "oneway_ns",
+                "oneway_min_ns",
+                "oneway_max_ns",
                 "in_place_rtt_mean_ns",
                 "in_place_oneway_ns"
             ])
@@ -320,6 +350,7 @@ mod tests {
                 "batch",
                 "deadline",
                 "processes",
+                "lacks_core",
                 "capacity_bytes",
                 "runs",
                 "placement",
@@ -413,6 +444,7 @@ mod tests {
             batch: 1,
             deadline: false,
             processes: 2,
+            lacks_core: false,
             capacity_bytes: None,
             runs: 1,
             placement: "near".into(),

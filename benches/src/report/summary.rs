@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 use hdrhistogram::Histogram;
 
 use super::schema::{
-    Limits, LinkCosts, Machine, Paced, PlainRingLimit, Record, RoundTrips, Row, SCHEMA, WakeLimits,
+    Limits, LinkCosts, Machine, OwnWork, Paced, PlainRingLimit, Record, RoundTrips, Row, SCHEMA,
+    WakeLimits,
 };
 use crate::limits::line::Placement;
 use crate::machine;
 use crate::matrix::Cell;
 use crate::measure::batch::BATCH;
+use crate::measure::merged::SENDERS;
 use crate::mechanisms::{Mechanism, PLAIN_RING};
+use crate::report::view::ONE_TO_ONE;
 use crate::runner::Findings;
 use crate::session::{Cores, LimitSample, LinkSample, Manner, Sample, Wait};
 
@@ -23,12 +26,16 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
         let Some((name, wait)) = cell.subject else { continue };
         if name != PLAIN_RING {
             let Ok(mechanism) = Mechanism::find(mechanisms, name) else { continue };
-            results.push(row(findings, *cell, (mechanism, wait), *size_bytes, samples));
+            let row = row(findings, *cell, (mechanism, wait), *size_bytes, samples);
+            let lacks_core = mechanism.cores_wanted > machine.cores;
+            results.push(Row { lacks_core, ..row });
         }
     }
     // As the list of mechanisms has them, not by the alphabet; messages one by one first.
     let place = |row: &Row| mechanisms.iter().position(|m| m.name == row.mechanism);
-    let special = |row: &Row| row.batch > 1 || row.deadline || row.access != COPY;
+    let special = |row: &Row| {
+        row.batch > 1 || row.deadline || row.access != COPY || row.topology != ONE_TO_ONE
+    };
     results.sort_by_key(|row| (place(row), row.size_bytes, special(row)));
     let warnings = findings.warnings.iter().cloned().chain(noise(findings, &results));
     Record {
@@ -61,20 +68,26 @@ fn row(
     let oneway = || samples.iter().map(|sample| sample.oneway_ns);
     let oneway_ns = median(oneway());
     let in_place = cell.manner == Manner::InPlace;
+    let two_senders = cell.manner == Manner::TwoSenders;
     let (plain_rtt_ns, plain_oneway_ns) =
         plain_ring(findings, size_bytes, in_place, Some(placement));
     let by = |figure: Option<f64>, limit: Option<f64>| Some(figure? / limit?);
     Row {
         mechanism: mechanism.name.into(),
         peer: mechanism.peer,
-        topology: "one-to-one".into(),
+        topology: if two_senders { "two-to-one" } else { ONE_TO_ONE }.into(),
         wait: wait.name().into(),
         cores: if cell.cores == Cores::One { "one" } else { "two" }.into(),
         awake: cell.cores == Cores::TwoAwake,
         access: if in_place { "in-place" } else { COPY }.into(),
         batch: if cell.manner == Manner::Batch { BATCH as u32 } else { 1 },
         deadline: cell.manner == Manner::Timed,
-        processes: if mechanism.threads { 1 } else { 2 },
+        processes: match mechanism.threads {
+            true => 1,
+            false if two_senders => 1 + SENDERS as u32,
+            false => 2,
+        },
+        lacks_core: false,
         capacity_bytes: samples.first().and_then(|sample| sample.capacity_bytes),
         runs: samples.len() as u32,
         placement: placement.name().into(),
@@ -201,7 +214,20 @@ fn limits(findings: &Findings) -> Limits {
         memcpy_gb_s: anywhere(&|sample| Some(sample.memcpy_gb_s)),
         syscall_ns: anywhere(&|sample| Some(sample.syscall_ns)),
         plain_ring: plain_ring_limits(findings),
+        own_work: own_work(findings),
     }
+}
+
+fn own_work(findings: &Findings) -> Vec<OwnWork> {
+    let all = || findings.limits.values().flatten().flat_map(|sample| &sample.own_work_ns);
+    let sizes: BTreeSet<usize> = all().map(|&(size_bytes, _)| size_bytes).collect();
+    let of_size = |size_bytes| {
+        let of = |side: usize| {
+            median(all().filter(|(size, _)| *size == size_bytes).map(|(_, ns)| ns[side]))
+        };
+        OwnWork { size_bytes, send_ns: of(0), recv_ns: of(1) }
+    };
+    sizes.into_iter().map(of_size).collect()
 }
 
 fn plain_ring_limits(findings: &Findings) -> Vec<PlainRingLimit> {
@@ -209,6 +235,10 @@ fn plain_ring_limits(findings: &Findings) -> Vec<PlainRingLimit> {
     let keys = findings.samples.keys().filter(|(cell, _)| is_plain(cell));
     let sizes: BTreeSet<usize> = keys.map(|&(_, size_bytes)| size_bytes).collect();
     let limit = |size_bytes| {
+        let streams = || {
+            let samples = plain_ring_samples(findings, size_bytes, false, None);
+            samples.into_iter().map(|sample| sample.oneway_ns)
+        };
         let (rtt_mean_ns, oneway_ns) = plain_ring(findings, size_bytes, false, None);
         let (in_place_rtt_mean_ns, in_place_oneway_ns) =
             plain_ring(findings, size_bytes, true, None);
@@ -216,6 +246,8 @@ fn plain_ring_limits(findings: &Findings) -> Vec<PlainRingLimit> {
             size_bytes,
             rtt_mean_ns,
             oneway_ns,
+            oneway_min_ns: streams().reduce(f64::min),
+            oneway_max_ns: streams().reduce(f64::max),
             in_place_rtt_mean_ns,
             in_place_oneway_ns,
         }
@@ -291,23 +323,33 @@ fn rtt_multiple(
     Some(median(samples.iter().filter_map(|sample| sample.rtt_typical_ns))? / limit_ns)
 }
 
-/// The plain ring's typical round trip and its stream at this size, in this placement. On one core there
-/// is none, and the ring on two cores is the limit.
+/// The plain ring's typical round trip and its stream at this size, in this placement.
 fn plain_ring(
     findings: &Findings,
     size_bytes: usize,
     in_place: bool,
     placement: Option<Placement>,
 ) -> (Option<f64>, Option<f64>) {
-    let manner = if in_place { Manner::InPlace } else { Manner::Single };
-    let cell = Cell { subject: Some((PLAIN_RING, Wait::Spin)), manner, cores: Cores::Two };
-    let Some(samples) = findings.samples.get(&(cell, size_bytes)) else { return (None, None) };
-    let samples = match placement {
-        None | Some(Placement::SameCore) => in_one_placement(samples, |sample| sample.placement).0,
-        Some(placement) => samples.iter().filter(|s| s.placement == placement).collect(),
-    };
+    let samples = plain_ring_samples(findings, size_bytes, in_place, placement);
     let rtt_ns = median(samples.iter().filter_map(|sample| sample.rtt_typical_ns));
     (rtt_ns, median(samples.iter().map(|sample| sample.oneway_ns)))
+}
+
+/// What was found of the plain ring at this size, in this placement. On one core there is none, and the
+/// ring on two cores is the limit.
+fn plain_ring_samples(
+    findings: &Findings,
+    size_bytes: usize,
+    in_place: bool,
+    placement: Option<Placement>,
+) -> Vec<&Sample> {
+    let manner = if in_place { Manner::InPlace } else { Manner::Single };
+    let cell = Cell { subject: Some((PLAIN_RING, Wait::Spin)), manner, cores: Cores::Two };
+    let all = findings.samples.get(&(cell, size_bytes)).map_or(&[][..], |samples| samples);
+    match placement {
+        None | Some(Placement::SameCore) => in_one_placement(all, |sample| sample.placement).0,
+        Some(placement) => all.iter().filter(|sample| sample.placement == placement).collect(),
+    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@ use comfy_table::{Cell as TableCell, CellAlignment, Table, presets};
 
 use super::advice;
 use super::aside::Aside;
+use super::merged;
 use super::ring;
 use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits};
 use super::text::{multiple, number, short_time, size_name, time, wrap};
 use super::view::{
-    ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, best, is_one_by_one, is_steady, is_usual,
-    mechanisms, oneway_multiple, ranked, rtt_multiple, sizes,
+    ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, best, is_one_by_one, is_usual, marks, mechanisms,
+    oneway_multiple, ranked, rtt_multiple, sizes,
 };
 
 /// Writes everything.
@@ -27,6 +28,7 @@ pub fn render(record: &Record, aside: &Aside) -> String {
     if let (Some(&small), Some(&large)) = (sizes.first(), sizes.last()) {
         text += &link_table(record, small, large);
     }
+    text += &merged::text(record);
     text += &ring::text(record);
     text += &winners_table(record, &sizes);
     text += &picks(record);
@@ -77,10 +79,9 @@ fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
         (Some(min), Some(max)) => format!("{}–{}", short_time(min), short_time(max)),
         _ => "–".into(),
     };
-    let mark = if is_steady(row) { "" } else { "*" };
     let rtt = &row.rtt_ns;
     [
-        format!("{}{mark}", row.mechanism),
+        format!("{}{}", row.mechanism, marks(row)),
         row.wait.clone(),
         time(rtt.p50),
         time(rtt.p99),
@@ -176,11 +177,31 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
         add_row(&mut table, row("textbook's ring", &|plain| size_name(plain.size_bytes)));
         add_row(&mut table, row("  round trip", &|plain| time(plain.rtt_mean_ns)));
         add_row(&mut table, row("  one way", &|plain| time(plain.oneway_ns)));
+        let range = |plain: &PlainRingLimit| {
+            let ends = plain.oneway_min_ns.zip(plain.oneway_max_ns);
+            ends.map_or("–".into(), |(min, max)| {
+                format!("{}–{}", short_time(min), short_time(max))
+            })
+        };
+        if limits.plain_ring.iter().any(|plain| plain.oneway_min_ns.is_some()) {
+            add_row(&mut table, row("  least–most of the runs", &range));
+        }
+        if !limits.own_work.is_empty() {
+            let own = |plain: &PlainRingLimit| own_work(limits, plain.size_bytes);
+            add_row(&mut table, row("own work of the loops, one way", &own));
+        }
         text += &lines(table).join("\n");
         text.push('\n');
     }
     text.push('\n');
     text
+}
+
+/// What the loops do themselves at a size: the sender's and the receiver's.
+fn own_work(limits: &Limits, size_bytes: usize) -> String {
+    let own = limits.own_work.iter().find(|own| own.size_bytes == size_bytes);
+    let both = own.and_then(|own| own.send_ns.zip(own.recv_ns));
+    both.map_or("–".into(), |(send, recv)| format!("{send:.1}+{recv:.1} ns"))
 }
 
 /// The fastest of each situation at each size.

@@ -85,17 +85,35 @@ impl Situation {
 /// Whether a row is of the usual kind: two processes, one sender and one receiver, messages copied in
 /// and out one at a time. Tables and plots compare these; the others are variants of them.
 pub fn is_usual(row: &Row) -> bool {
-    row.topology == "one-to-one" && is_one_by_one(row) && row.processes == 2
+    is_one_by_one(row) && row.processes == 2
 }
 
-/// Whether messages were copied in and out, one at a time, by calls without a deadline.
+/// The topology of a row with one sender and one receiver.
+pub const ONE_TO_ONE: &str = "one-to-one";
+
+/// Whether one sender's messages were copied in and out, one at a time, by calls without a deadline.
 pub fn is_one_by_one(row: &Row) -> bool {
-    row.access == "copy" && row.batch == 1 && !row.deadline
+    row.topology == ONE_TO_ONE && row.access == "copy" && row.batch == 1 && !row.deadline
+}
+
+/// Whether several processes sent to one.
+pub fn is_merged(row: &Row) -> bool {
+    row.topology != ONE_TO_ONE
 }
 
 /// Whether the cores were where figures can be compared.
 pub fn is_steady(row: &Row) -> bool {
     [Placement::Near, Placement::SameCore].iter().any(|good| good.name() == row.placement)
+}
+
+/// What stands behind a row's name: why to be careful with it.
+pub fn marks(row: &Row) -> &'static str {
+    match (is_steady(row), row.lacks_core) {
+        (true, false) => "",
+        (false, false) => "*",
+        (true, true) => "†",
+        (false, true) => "*†",
+    }
 }
 
 /// A mechanism's kin: those that a plot shows together.
@@ -143,7 +161,7 @@ impl Family {
             () if ["ring", "shm", "mailbox"].into_iter().any(begins) => Self::SharedMemory,
             () if begins("pipe") || begins("fifo") => Self::Pipes,
             () if begins("mq-") => Self::Queues,
-            () if begins("unix-") => Self::UnixSockets,
+            () if begins("unix-") || begins("direct") => Self::UnixSockets,
             () if begins("tcp") || begins("udp") => Self::InternetSockets,
             () if begins("signal") => Self::Signals,
             () if begins("rpc-") => Self::Calls,

@@ -19,8 +19,8 @@ use crate::limits::eventfd::EventfdPair;
 use crate::limits::futex;
 use crate::limits::line::{self, Probe};
 use crate::machine;
+use crate::measure::content::Messages;
 use crate::measure::pattern;
-use crate::measure::rtt::{self, Messages};
 use crate::measure::style::{RecvStyle, SendStyle};
 use crate::mechanisms::{Mechanism, Setting};
 use crate::shared::Board;
@@ -116,7 +116,8 @@ impl GuestSession {
         W: SendStyle<T::Sender> + RecvStyle<T::Receiver>,
     {
         let prepared = |size_bytes| {
-            (transport(&Setting { wait: self.wait, size_bytes }), Messages::new(size_bytes))
+            let messages = Messages::new(size_bytes, W::AT_ONCE);
+            (transport(&Setting { wait: self.wait, size_bytes }), messages)
         };
         let (mut transport, mut messages) = prepared(pattern::MIN_LEN);
         let (mut sender, mut receiver) = (None, None);
@@ -132,32 +133,32 @@ impl GuestSession {
                 Request::JoinAsSender => {
                     joined(transport.join_as_sender(self.host.invitation()?), &mut sender)
                 }
-                Request::Pong { first, rounds } => {
+                Request::Pong(rounds) => {
                     let (sender, receiver) =
                         sender.as_mut().zip(receiver.as_mut()).context(UNMADE)?;
-                    let style = W::for_link(&sender.properties(), messages.outgoing.len());
+                    let style = W::for_link(&sender.properties(), messages.stock.message_len());
                     self.board.rendezvous();
-                    rtt::pong(style, sender, receiver, &mut messages, first, rounds)?;
+                    rounds.pong(style, sender, receiver, &mut messages)?;
                     Answer::Done
                 }
                 Request::Receive(stream) => {
                     let receiver = receiver.as_mut().context(UNMADE)?;
-                    let buffer = &mut messages.incoming;
+                    let buffer = messages.incoming.as_mut();
                     let style = W::for_link(&receiver.properties(), buffer.len());
                     Answer::Arrived(stream.receive(style, receiver, buffer, &self.board)?)
                 }
                 Request::ReceivePaced(pace) => {
                     let receiver = receiver.as_mut().context(UNMADE)?;
-                    let buffer = &mut messages.incoming;
+                    let buffer = messages.incoming.as_mut();
                     let style = W::for_link(&receiver.properties(), buffer.len());
                     paced_answer(&pace.receive(style, receiver, buffer, &self.board)?)?
                 }
                 Request::Send(stream) => {
                     let sender = sender.as_mut().context(UNMADE)?;
-                    let message = &mut messages.outgoing;
-                    let style = W::for_link(&sender.properties(), message.len());
-                    stream.send(style, sender, message, &self.board)?;
-                    Answer::Done
+                    let stock = &mut messages.stock;
+                    let style = W::for_link(&sender.properties(), stock.message_len());
+                    let sent = stream.send(style, sender, stock, &self.board)?;
+                    Answer::Sent { cpu_ns: sent.cpu_ns }
                 }
                 Request::Leave => {
                     let usage = Usage::of_this_process()?;

@@ -20,9 +20,10 @@ use super::{
 use crate::clock::{Clock, CpuClock};
 use crate::limits::line::{self, Placement, Probe};
 use crate::machine;
+use crate::measure::content::{Messages, Scrutiny, Stock};
 use crate::measure::oneway::{Arrived, Sent, Stream};
 use crate::measure::paced::Pace;
-use crate::measure::rtt::{self, Messages};
+use crate::measure::rtt::Rounds;
 use crate::measure::style::{RecvStyle, SendStyle};
 use crate::mechanisms::{Mechanism, Setting};
 use crate::shared::Board;
@@ -35,7 +36,7 @@ const MAX_ROUNDS: usize = 400_000;
 /// How many pieces those of one measurement come in.
 const PIECES: usize = 16;
 /// The most messages of one stream.
-const MAX_STREAM: u64 = 50_000_000;
+pub(super) const MAX_STREAM: u64 = 50_000_000;
 
 /// A host on its processor, with its guest on another.
 #[derive(Debug)]
@@ -138,13 +139,24 @@ impl HostSession {
         if self.spec.manner == Manner::Describe {
             return self.describe(transport);
         }
+        self.each_size(|session, size_bytes| {
+            let setting = Setting { wait: session.wait, size_bytes };
+            session.attempt::<T, W>(transport(&setting), size_bytes)
+        })
+    }
+
+    /// Attempts a measurement at each of the sizes, again where the cores were moved meanwhile, and prints
+    /// what was found.
+    pub(super) fn each_size(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self, usize) -> anyhow::Result<Finding>,
+    ) -> anyhow::Result<()> {
         for size_bytes in self.spec.sizes_bytes.clone() {
-            let setting = Setting { wait: self.wait, size_bytes };
             let mut attempts_left = ATTEMPTS;
             let finding = loop {
                 set_alarm(&self.spec);
                 attempts_left -= 1;
-                let found = self.attempt::<T, W>(transport(&setting), size_bytes);
+                let found = attempt(self, size_bytes);
                 match found.with_context(|| format!("at {size_bytes} B"))? {
                     Finding::Measured(sample)
                         if sample.placement == Placement::Moved && attempts_left > 0 => {}
@@ -175,7 +187,7 @@ impl HostSession {
         T: Transport,
         W: SendStyle<T::Sender> + RecvStyle<T::Receiver>,
     {
-        let mut messages = Messages::new(size_bytes);
+        let mut messages = Messages::new(size_bytes, W::AT_ONCE);
         let scope = Scope::new();
         let guest_before = self.ask_usage(Request::Prepare { size_bytes })?;
         let host_before = Usage::of_this_process()?;
@@ -194,7 +206,7 @@ impl HostSession {
         }
 
         let style = W::for_link(&properties, size_bytes);
-        self.touch_memory(style, &mut sender, &mut receiver, &mut messages, &properties)?;
+        self.verify(style, &mut sender, &mut receiver, &mut messages, &properties)?;
         let probe_before = self.probe()?;
         let rounds = if W::ROUND_TRIPS {
             self.measure_rtt(style, &mut sender, &mut receiver, &mut messages)?
@@ -207,9 +219,9 @@ impl HostSession {
         let rtt_typical_ns = of_rounds(self.clock.typical_ns(ticks));
         let rtt_counts = counts(&self.clock, ticks)?;
         let (stream, sent, arrived) =
-            self.measure_oneway(style, &mut sender, &mut messages.outgoing, properties.lossy)?;
+            self.measure_oneway(style, &mut sender, &mut messages.stock, properties.lossy)?;
         let probe = self.probe()?;
-        let paced = self.measure_paced(style, &mut sender, &mut messages.outgoing, &properties)?;
+        let paced = self.measure_paced(style, &mut sender, size_bytes, &properties)?;
 
         let host_after = Usage::of_this_process()?;
         let guest_after = self.ask_usage(Request::Leave)?;
@@ -239,10 +251,7 @@ impl HostSession {
             setup_us,
             fds: per_link(|usage| usage.fds),
             rss_kb: per_link(|usage| usage.resident_kb),
-            capacity_bytes: match properties.capacity {
-                Capacity::Bytes(bytes) => Some(bytes),
-                _ => None,
-            },
+            capacity_bytes: capacity_bytes(&properties),
         })))
     }
 
@@ -259,9 +268,11 @@ impl HostSession {
         Ok(end)
     }
 
-    /// Sends through all of the memory that a link has, both ways, so that no page is touched for the
-    /// first time while the clock runs. The kernel's buffers need no such thing.
-    fn touch_memory<W, S, R>(
+    /// Sends messages of which every byte is written anew and compared, both ways, and to and fro; not
+    /// timed. In shared memory through all of the memory that a link has, so that no page is touched for
+    /// the first time while the clock runs. The kernel's buffers need no such thing. Of a link that may lose
+    /// messages only to and fro, since what is left of a stream would come as an answer.
+    fn verify<W, S, R>(
         &mut self,
         style: W,
         sender: &mut S,
@@ -272,24 +283,53 @@ impl HostSession {
     where
         W: SendStyle<S> + RecvStyle<R>,
     {
-        let count = match properties.capacity {
-            _ if properties.carrier != Carrier::SharedMemory => return Ok(()),
-            Capacity::Bytes(bytes) => bytes / messages.outgoing.len() + 1,
+        const ROUNDS: u64 = 32;
+        let size_bytes = messages.stock.message_len();
+        let lap = match properties.capacity {
+            _ if properties.carrier != Carrier::SharedMemory => 0,
+            Capacity::Bytes(bytes) => bytes / size_bytes + 1,
             Capacity::Messages(messages) => messages,
-            Capacity::Zero | Capacity::Unbounded { .. } => return Ok(()),
+            Capacity::Zero | Capacity::Unbounded { .. } => 0,
         };
-        let stream = Stream {
-            first: 0,
-            count: count as u64,
-            lossy: properties.lossy,
-            cpu_clock: self.cpu_clock,
-        };
-        self.guest.say(&Request::Receive(stream))?;
-        stream.send(style, sender, &mut messages.outgoing, &self.board)?;
-        let Answer::Arrived(_) = self.guest.listen()? else { bail!("not an arrival") };
-        self.guest.say(&Request::Send(stream))?;
-        stream.receive(style, receiver, &mut messages.incoming, &self.board)?;
-        self.hear_done()
+        let (scrutiny, cpu_clock) = (Scrutiny::Whole, self.cpu_clock);
+        let (count, lossy) = (verified_messages(size_bytes).max(lap as u64), properties.lossy);
+        let stream = Stream { first: 0, count, lossy, scrutiny, cpu_clock };
+        if !lossy {
+            self.guest.say(&Request::Receive(stream))?;
+            stream.send(style, sender, &mut messages.stock, &self.board)?;
+            let Answer::Arrived(_) = self.guest.listen()? else { bail!("not an arrival") };
+            self.guest.say(&Request::Send(stream))?;
+            stream.receive(style, receiver, messages.incoming.as_mut(), &self.board)?;
+            let Answer::Sent { .. } = self.guest.listen()? else { bail!("not sent") };
+        }
+        if W::ROUND_TRIPS {
+            let rounds = Rounds { first: 0, count: ROUNDS, scrutiny };
+            self.run_rounds(rounds, style, sender, receiver, messages, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Runs rounds, and writes their times to the places in `ticks` that begin here.
+    fn run_rounds<W, S, R>(
+        &mut self,
+        rounds: Rounds,
+        style: W,
+        sender: &mut S,
+        receiver: &mut R,
+        messages: &mut Messages,
+        at: usize,
+    ) -> anyhow::Result<Duration>
+    where
+        W: SendStyle<S> + RecvStyle<R>,
+    {
+        self.guest.say(&Request::Pong(rounds))?;
+        self.board.rendezvous();
+        let began = Instant::now();
+        let ticks = &mut self.ticks[at..at + rounds.count as usize];
+        rounds.ping(style, sender, receiver, messages, &self.clock, ticks)?;
+        let took = began.elapsed();
+        self.hear_done()?;
+        Ok(took)
     }
 
     /// Measures round trips for as long as they shall last; returns how many there were, with their
@@ -306,28 +346,20 @@ impl HostSession {
     {
         let budget = Duration::from_millis(self.spec.rtt_ms);
         let mut first = 0;
-        let mut run = |ticks: &mut [u64]| {
-            let rounds = ticks.len() as u64;
-            self.guest.say(&Request::Pong { first, rounds })?;
-            self.board.rendezvous();
-            let began = Instant::now();
-            rtt::ping(style, sender, receiver, messages, first, &self.clock, ticks)?;
-            first += rounds;
-            let took = began.elapsed();
-            hear_done(&mut self.guest)?;
-            anyhow::Ok(took)
+        let mut run = |count: u64, at: usize| {
+            let rounds = Rounds { first, count, scrutiny: Scrutiny::Spots };
+            first += count;
+            self.run_rounds(rounds, style, sender, receiver, messages, at)
         };
-        let ticks = &mut self.ticks;
-        let rounds = how_many_fill(budget, MAX_ROUNDS as u64, &mut |rounds| {
-            run(&mut ticks[..rounds as usize])
-        })? as usize;
+        let rounds = how_many_fill(budget, MAX_ROUNDS as u64, &mut |rounds| run(rounds, 0))?;
+        let rounds = rounds as usize;
         // In pieces, so that it can end early: if others use the cores too and the two processes never
         // run at the same time, a round trip takes as long as the scheduler's slices.
         let mut measured = 0;
         let mut took = Duration::ZERO;
         while measured < rounds && took < 3 * budget {
             let piece = (rounds / PIECES).max(8).min(rounds - measured);
-            took += run(&mut ticks[measured..measured + piece])?;
+            took += run(piece as u64, measured)?;
             measured += piece;
         }
         Ok(measured)
@@ -338,23 +370,29 @@ impl HostSession {
         &mut self,
         style: impl SendStyle<S>,
         sender: &mut S,
-        message: &mut [u8],
+        stock: &mut Stock,
         lossy: bool,
     ) -> anyhow::Result<(Stream, Sent, Arrived)> {
         let budget = Duration::from_millis(self.spec.oneway_ms);
         let mut first = 0;
         let mut last = None;
-        let mut run = |count: u64| {
-            let stream = Stream { first, count, lossy, cpu_clock: self.cpu_clock };
+        let size_bytes = stock.message_len();
+        let mut run = |count: u64, scrutiny: Scrutiny| {
+            let cpu_clock = self.cpu_clock;
+            let stream = Stream { first, count, lossy, scrutiny, cpu_clock };
             self.guest.say(&Request::Receive(stream))?;
-            let sent = stream.send(style, sender, message, &self.board)?;
+            let sent = stream.send(style, sender, stock, &self.board)?;
             let Answer::Arrived(arrived) = self.guest.listen()? else { bail!("not an arrival") };
             first += count + 1; // the end mark has a number too
             last = Some((stream, sent, arrived));
             Ok(Duration::from_nanos(arrived.ended_ns.saturating_sub(sent.began_ns)))
         };
-        let count = how_many_fill(budget, MAX_STREAM, &mut run)?;
-        run(count)?;
+        if lossy {
+            run(verified_messages(size_bytes), Scrutiny::Whole)?; // see `verify`
+        }
+        let mut timed = |count| run(count, Scrutiny::Spots);
+        let count = how_many_fill(budget, MAX_STREAM, &mut timed)?;
+        timed(count)?;
         last.context("at least one stream has run")
     }
 
@@ -364,17 +402,17 @@ impl HostSession {
         &mut self,
         style: impl SendStyle<S>,
         sender: &mut S,
-        message: &mut [u8],
+        size_bytes: usize,
         properties: &LinkProperties,
     ) -> anyhow::Result<Vec<PacedSample>> {
         let PacedPlan { sizes_bytes, rates_per_s, duration_ms } = self.spec.paced.clone();
-        if properties.lossy || !sizes_bytes.contains(&message.len()) {
+        if properties.lossy || !sizes_bytes.contains(&size_bytes) {
             return Ok(Vec::new());
         }
         let measure = |rate_per_s| {
             let pace = Pace::at_rate(rate_per_s, duration_ms, 0);
             self.guest.say(&Request::ReceivePaced(pace))?;
-            pace.send(style, sender, message, &self.board)?;
+            pace.send(style, sender, size_bytes, &self.board)?;
             let Answer::Paced { delay_counts, last_delay_ns } = self.guest.listen()? else {
                 bail!("not delays")
             };
@@ -424,8 +462,22 @@ pub(super) fn hear_done(guest: &mut ToGuest) -> anyhow::Result<()> {
     }
 }
 
+/// How many messages are sent each way to be compared in full, where no link's memory wants more.
+pub(super) fn verified_messages(size_bytes: usize) -> u64 {
+    const BYTES: usize = 4 << 20;
+    (BYTES / size_bytes).clamp(8, 500) as u64
+}
+
+/// Room in the link, where it is bounded by bytes.
+pub(super) fn capacity_bytes(properties: &LinkProperties) -> Option<usize> {
+    match properties.capacity {
+        Capacity::Bytes(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
 /// Why the link cannot carry messages of this size; `None` if it can.
-fn unfit(properties: &LinkProperties, size_bytes: usize) -> Option<String> {
+pub(super) fn unfit(properties: &LinkProperties, size_bytes: usize) -> Option<String> {
     let lengths = properties.message_length;
     match size_bytes {
         _ if (lengths.min..=lengths.max).contains(&size_bytes) => None,

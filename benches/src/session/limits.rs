@@ -11,6 +11,7 @@ use super::{Cores, Finding, LimitSample};
 use crate::limits::eventfd::EventfdPair;
 use crate::limits::line::{self, Placement};
 use crate::limits::{alone, futex};
+use crate::measure::content::own_work_ns;
 
 /// Rounds of the cache-line limit.
 const LINE_ROUNDS: usize = 50_000;
@@ -59,6 +60,7 @@ fn attempt(session: &mut HostSession) -> anyhow::Result<LimitSample> {
         Ok(mean_ns)
     })?;
     let probe_after = session.probe()?;
+    let sizes_bytes = session.spec.sizes_bytes.iter();
     Ok(LimitSample {
         placement: session.placement(probe_before, probe_after),
         line_counts,
@@ -67,5 +69,6 @@ fn attempt(session: &mut HostSession) -> anyhow::Result<LimitSample> {
         eventfd_ns,
         memcpy_gb_s: alone::memcpy_gb_s(),
         syscall_ns: alone::syscall_ns(),
+        own_work_ns: sizes_bytes.map(|&size| (size, own_work_ns(size))).collect(),
     })
 }

@@ -17,6 +17,7 @@ pub mod guest;
 pub mod host;
 mod limits;
 mod links;
+mod merged;
 mod protocol;
 mod usage;
 
@@ -71,6 +72,8 @@ pub enum Manner {
     InPlace,
     /// Several by each call: [`crate::measure::batch`].
     Batch,
+    /// Streams of two processes to one: [`crate::measure::merged`].
+    TwoSenders,
     /// No message is timed, but the link: what it costs to make, to have and to wait on.
     Link,
     /// Nothing is measured: a link tells what it is like.
@@ -85,6 +88,7 @@ impl Manner {
             Self::Timed => "with deadlines",
             Self::InPlace => "in place",
             Self::Batch => "in batches",
+            Self::TwoSenders => "two senders",
             Self::Link => "link alone",
             Self::Describe => "properties",
         }
@@ -294,4 +298,7 @@ pub struct LimitSample {
     pub memcpy_gb_s: f64,
     /// Time of an empty system call, in nanoseconds.
     pub syscall_ns: f64,
+    /// By size of message in bytes, what the loops do themselves: [`crate::measure::content::own_work_ns`].
+    #[serde(default)]
+    pub own_work_ns: Vec<(usize, [f64; 2])>,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::usage::Usage;
 use crate::measure::oneway::{Arrived, Stream};
 use crate::measure::paced::Pace;
+use crate::measure::rtt::Rounds;
 
 /// What the host asks of the guest. Each is answered by one [`Answer`].
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -18,8 +19,8 @@ pub(super) enum Request {
     JoinAsReceiver,
     /// Join the link of the invitation that follows, as its sender.
     JoinAsSender,
-    /// Answer these many messages.
-    Pong { first: u64, rounds: u64 },
+    /// Answer the messages of these rounds.
+    Pong(Rounds),
     /// Receive a stream.
     Receive(Stream),
     /// Send a stream.
@@ -51,6 +52,8 @@ pub(super) enum Request {
 pub(super) enum Answer {
     /// It is done.
     Done,
+    /// The stream has been sent.
+    Sent { cpu_ns: u64 },
     /// The stream has arrived.
     Arrived(Arrived),
     /// By how much each message of a paced stream came late: each value in nanoseconds, to two digits,

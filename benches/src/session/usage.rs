@@ -59,14 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_and_a_megabyte_more_are_seen() {
+    fn a_descriptor_and_megabytes_more_are_seen() {
         let before = Usage::of_this_process().expect("proc is mounted");
         let _file = std::fs::File::open("/dev/null").expect("it is there");
-        let memory = std::hint::black_box(vec![1u8; 8 << 20]);
+        let memory = std::hint::black_box(vec![1u8; 64 << 20]);
         let after = Usage::of_this_process().expect("proc is mounted");
-        // Other tests of this process open and close too: so not exactly one.
+        // Other tests of this process open and close, take and give back too: so not exactly these.
         assert!(after.fds > 0 && before.fds > 0);
-        assert!(after.resident_kb >= before.resident_kb + 4096, "{before:?} {after:?}");
+        assert!(after.resident_kb >= before.resident_kb + 32 * 1024, "{before:?} {after:?}");
         drop(memory);
     }
 }

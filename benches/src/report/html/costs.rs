@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use super::figures::manner;
 use super::tables::scrolling;
+use crate::report::merged;
 use crate::report::schema::{LinkCosts, Paced, Record, Row};
 use crate::report::text::{size_name, time};
 use crate::report::view::Situation;
@@ -65,6 +66,35 @@ fn rate(per_s: u32) -> String {
 
 fn keeps_up(of: &Paced) -> bool {
     of.reached_per_s.is_none_or(|reached| reached >= KEPT_UP * f64::from(of.rate_per_s))
+}
+
+/// Streams of two senders to one receiver; nothing if there are none.
+pub(super) fn merged(record: &Record) -> Markup {
+    let rows = merged::rows(record);
+    if rows.is_empty() {
+        return html! {};
+    }
+    let head = html! {
+        th scope="col" { "mechanism" }
+        th scope="col" { "wait" }
+        @for size in merged::sizes(record) { th scope="col" { (size_name(size)) } }
+    };
+    let body = html! {
+        @for row in rows {
+            tr {
+                th scope="row" { (row.mechanism) }
+                td.word { (row.wait) }
+                @for figure in row.figures { td { (figure) } }
+            }
+        }
+    };
+    html! {
+        section aria-labelledby="merged" {
+            h2 #merged { "Two senders to one receiver" }
+            p.how { (merged::MEANING) }
+            (scrolling("Streams of two senders", &head, &body))
+        }
+    }
 }
 
 /// What links cost beside their messages; nothing if that was not measured.

@@ -6,12 +6,12 @@ use std::ops::Range;
 use maud::{Markup, html};
 
 use super::palette::Role;
-use super::plot::{Line, Mark, Plot, Point, Ranking, RankingRow, roomy};
+use super::plot::{Line, Mark, OVERVIEW, PANEL, Plot, Point, Ranking, RankingRow, roomy};
 use crate::report::schema::{Record, Row};
 use crate::report::text::{multiple, size_name, time};
 use crate::report::view::{
-    self, Family, Figure, ONE_WAY, ROUND_TRIP, Situation, best, is_one_by_one, is_usual, ranked,
-    rtt_multiple, sizes,
+    self, Family, Figure, ONE_WAY, ROUND_TRIP, Situation, best, is_merged, is_one_by_one, is_usual,
+    marks, ranked, rtt_multiple, sizes,
 };
 
 /// The mechanism that every plot shows.
@@ -41,7 +41,7 @@ struct Limit {
 }
 
 /// Median round trips by size of message.
-pub(super) fn round_trips(record: &Record, situation: Situation) -> Vec<Markup> {
+pub(super) fn round_trips(record: &Record, situation: Situation) -> Plots {
     let curves = curves_by_size(record, situation, ROUND_TRIP, |row| row.rtt_ns.p50, &rtt_tip);
     let limits = &record.limits;
     let ends = size_ends(record);
@@ -62,11 +62,11 @@ pub(super) fn round_trips(record: &Record, situation: Situation) -> Vec<Markup> 
         drawn.push(Limit { name: "plain ring", points: points.collect() });
     }
     let what = format!("Median round trip by size of message, {}", situation.title);
-    panels(&what, &curves, &drawn, &size_ticks(record), tick_time, true)
+    panels(&what, &curves, &drawn, &size_ticks(record), tick_time, true, f64::INFINITY)
 }
 
 /// Bytes a second of a stream by size of message.
-pub(super) fn throughput(record: &Record, situation: Situation) -> Vec<Markup> {
+pub(super) fn throughput(record: &Record, situation: Situation) -> Plots {
     let curves = curves_by_size(record, situation, ONE_WAY, |row| row.throughput_gb_s, &oneway_tip);
     let limits = &record.limits;
     let mut drawn = Vec::new();
@@ -80,11 +80,11 @@ pub(super) fn throughput(record: &Record, situation: Situation) -> Vec<Markup> {
     });
     drawn.push(Limit { name: "plain ring", points: points.collect() });
     let what = format!("Bytes a second of a stream by size of message, {}", situation.title);
-    panels(&what, &curves, &drawn, &size_ticks(record), rate_name, false)
+    panels(&what, &curves, &drawn, &size_ticks(record), rate_name, false, f64::INFINITY)
 }
 
 /// Percentiles of the round trips at one size.
-pub(super) fn percentiles(record: &Record, situation: Situation, size: usize) -> Vec<Markup> {
+pub(super) fn percentiles(record: &Record, situation: Situation, size: usize) -> Plots {
     let rows = chosen_rows(record, situation).filter(|row| row.size_bytes == size);
     let curves: Vec<Curve<'_>> = best(rows, ROUND_TRIP, label)
         .into_iter()
@@ -99,12 +99,12 @@ pub(super) fn percentiles(record: &Record, situation: Situation, size: usize) ->
         .collect();
     let limit = situation
         .limit_ns(&record.limits)
-        .map(|ns| Limit { name: situation.limit_name(), points: vec![(0.0, ns), (3.0, ns)] });
+        .map(|ns| Limit { name: situation.limit_name(), points: vec![(0.0, ns), (LONGEST, ns)] });
     let ticks: Vec<_> = (0..).map(f64::from).zip(PERCENTILES.map(String::from)).collect();
     let what =
         format!("Percentiles of the round trips of {}, {}", size_name(size), situation.title);
     let limits: Vec<Limit> = limit.into_iter().collect();
-    panels(&what, &curves, &limits, &ticks, tick_time, true)
+    panels(&what, &curves, &limits, &ticks, tick_time, true, LONGEST)
 }
 
 /// Everybody's round trips at one size, the fastest first.
@@ -120,7 +120,7 @@ pub(super) fn ranking(
     let x = roomy(all)?;
     let described = rows.iter().map(|row| rtt_tip(row)).collect::<Vec<_>>().join("; ");
     let row = |row: &&Row| RankingRow {
-        name: label(row),
+        name: label(row) + marks(row),
         role: role_of(row),
         values: trips(row),
         tip: rtt_tip(row),
@@ -139,6 +139,8 @@ pub(super) fn ranking(
 }
 
 const PERCENTILES: [&str; 4] = ["p50", "p99", "p99.9", "max"];
+/// Where the longest round is: it says what else the machine did, and compares nobody.
+const LONGEST: f64 = 3.0;
 
 fn trips(row: &Row) -> [Option<f64>; 4] {
     [row.rtt_ns.p50, row.rtt_ns.p99, row.rtt_ns.p999, row.rtt_ns.max]
@@ -150,7 +152,7 @@ fn chosen_rows(record: &Record, situation: Situation) -> impl Iterator<Item = &R
     let of_threads = |row: &Row| row.peer && is_one_by_one(row);
     let chosen = move |row: &&Row| {
         let is_chosen = is_usual(row) || is_rings(row) || of_threads(row);
-        situation.has(row) && is_chosen && row.topology == "one-to-one"
+        situation.has(row) && is_chosen && !is_merged(row)
     };
     record.results.iter().filter(chosen)
 }
@@ -205,7 +207,16 @@ fn role_of(row: &Row) -> Role {
 /// How many lines one plot is about, at most: as many as there are marks.
 const MARKS: [Mark; 4] = [Mark::Square, Mark::Triangle, Mark::Cross, Mark::Circle];
 
-/// One plot for each family, or several if it is large. All have the same axes.
+/// What there is to see of one kind.
+#[derive(Default)]
+pub(super) struct Plots {
+    /// Everybody in one plot; for a screen that has room for all the names.
+    pub(super) overview: Option<Markup>,
+    /// One plot for each family, or several if it is large.
+    pub(super) panels: Vec<Markup>,
+}
+
+/// All plots of one kind, with the same axes.
 fn panels(
     what: &str,
     curves: &[Curve<'_>],
@@ -213,9 +224,10 @@ fn panels(
     ticks: &[(f64, String)],
     y_name: fn(f64) -> String,
     less_is_better: bool,
-) -> Vec<Markup> {
+    compared_up_to: f64,
+) -> Plots {
     let measured = curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.y));
-    let Some(mut y) = roomy(measured) else { return Vec::new() };
+    let Some(mut y) = roomy(measured) else { return Plots::default() };
     let ends = limits.iter().flat_map(|limit| limit.points.iter().map(|point| point.1));
     // A limit far away is cut off rather than all else pressed together.
     let reach = y.start / 8.0..y.end * 8.0;
@@ -245,11 +257,7 @@ fn panels(
             for curve in others.filter(|curve| !is_drawn(curve)) {
                 lines.push(line("", Role::Context, Mark::None, curve.points.clone()));
             }
-            for limit in limits {
-                let points = limit.points.iter().filter(|(_, at)| y.contains(at));
-                let points = points.map(|&(x, y)| Point { x, y, tip: String::new() }).collect();
-                lines.push(line(limit.name, Role::Limit, Mark::None, points));
-            }
+            lines.extend(limits.iter().map(|limit| limit.line_within(&y)));
             for (subject, mark) in about.iter().zip(MARKS) {
                 let name = subject.name.trim_end_matches(" (threads)"); // the title says it
                 lines.push(line(name, subject.role, mark, subject.points.clone()));
@@ -263,8 +271,9 @@ fn panels(
                 y: y.clone(),
                 y_name,
                 lines,
+                size: PANEL,
             };
-            let note = ring.map(|ring| compare(ring, &about, less_is_better));
+            let note = ring.map(|ring| compare(ring, &about, less_is_better, compared_up_to));
             figures.push(html! {
                 figure class="panel" {
                     figcaption { b { (title) } span { (note.unwrap_or_default()) } }
@@ -273,7 +282,33 @@ fn panels(
             });
         }
     }
-    figures
+    let mut lines: Vec<Line> = limits.iter().map(|limit| limit.line_within(&y)).collect();
+    let others = curves.iter().filter(|curve| curve.panel != MANNERS && curve.name != RING);
+    lines.extend(
+        others
+            .zip(MARKS.into_iter().cycle())
+            .map(|(curve, mark)| line(&curve.name, curve.role, mark, curve.points.clone())),
+    );
+    lines.extend(ring.map(|ring| line(RING, Role::Ring, Mark::Circle, ring.points.clone())));
+    let overview = Plot {
+        title: format!("{what}: everybody"),
+        description: lines.iter().filter_map(describe).collect::<Vec<_>>().join(" "),
+        ticks: ticks.to_vec(),
+        y: y.clone(),
+        y_name,
+        lines,
+        size: OVERVIEW,
+    };
+    Plots { overview: Some(overview.svg()), panels: figures }
+}
+
+impl Limit {
+    /// As a line, as far as it is within the plot.
+    fn line_within(&self, y: &Range<f64>) -> Line {
+        let points = self.points.iter().filter(|(_, at)| y.contains(at));
+        let points = points.map(|&(x, y)| Point { x, y, tip: String::new() }).collect();
+        line(self.name, Role::Limit, Mark::None, points)
+    }
 }
 
 /// In parts of as many as there are marks; one empty part of nothing.
@@ -293,9 +328,10 @@ fn describe(line: &Line) -> Option<String> {
     (line.mark != Mark::None && !tips.is_empty()).then(|| format!("{}.", tips.join("; ")))
 }
 
-/// How far the best of these are from the ring, from the closest to the furthest place.
-fn compare(ring: &Curve<'_>, others: &[&Curve<'_>], less_is_better: bool) -> String {
-    let ratios = ring.points.iter().filter_map(|point| {
+/// How far the best of these are from the ring at the places before `up_to`, from the closest to the
+/// furthest.
+fn compare(ring: &Curve<'_>, others: &[&Curve<'_>], less_is_better: bool, up_to: f64) -> String {
+    let ratios = ring.points.iter().filter(|point| point.x < up_to).filter_map(|point| {
         let there = others.iter().flat_map(|other| &other.points).filter(|of| of.x == point.x);
         let ratio = |of: &Point| if less_is_better { of.y / point.y } else { point.y / of.y };
         there.map(ratio).min_by(f64::total_cmp)
@@ -308,6 +344,7 @@ fn compare(ring: &Curve<'_>, others: &[&Curve<'_>], less_is_better: bool) -> Str
 
 fn short_multiple(ratio: f64) -> String {
     match ratio {
+        _ if ratio < 0.01 => "<0.01".into(),
         _ if ratio < 0.95 => format!("{ratio:.2}"),
         _ if ratio < 9.95 => format!("{ratio:.1}"),
         _ => format!("{ratio:.0}"),
@@ -338,6 +375,9 @@ pub(super) fn manner(row: &Row) -> String {
     }
     if row.processes == 1 {
         parts.push("threads".into());
+    }
+    if is_merged(row) {
+        parts.push("two senders".into());
     }
     parts.join(", ")
 }

@@ -12,6 +12,7 @@ mod tables;
 
 use std::fmt::Write as _;
 
+use figures::Plots;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::advice;
@@ -60,6 +61,7 @@ pub fn page(record: &Record) -> String {
                     (controls(&situations, &sizes, small))
                     (plots(record, &situations, &sizes))
                     (costs::paced(record))
+                    (costs::merged(record))
                     (costs::links(record))
                     (tables::limits(record))
                     (tables::everything(record))
@@ -164,7 +166,12 @@ fn plots(record: &Record, situations: &[(usize, Situation)], sizes: &[usize]) ->
             }
         }
     };
-    let panels = |figures: Vec<Markup>| html! { div.panels { @for each in figures { (each) } } };
+    let all = |plots: Plots| {
+        html! {
+            @if let Some(overview) = plots.overview { div.overview { (overview) } }
+            div.panels { @for each in plots.panels { (each) } }
+        }
+    };
     html! {
         section aria-labelledby="ranking" {
             h2 #ranking { "Who answers fastest" }
@@ -180,22 +187,22 @@ fn plots(record: &Record, situations: &[(usize, Situation)], sizes: &[usize]) ->
         }
         section aria-labelledby="latency" {
             h2 #latency { "Round trip by size of message" }
-            p.how { "Median, both axes logarithmic; lower is better. " (legend()) }
-            (by_situation(&|situation| panels(figures::round_trips(record, situation))))
+            p.how { "Median, both axes logarithmic; lower is better: everybody, then by kind. " (legend()) }
+            (by_situation(&|situation| all(figures::round_trips(record, situation))))
         }
         section aria-labelledby="throughput" {
             h2 #throughput { "Throughput of a stream, by size of message" }
             p.how {
-                "One way, messages on the heels of each other; every byte written and compared. "
+                "One way, messages on the heels of each other; every byte copied in and copied out. "
                 "Higher is better. " (legend())
             }
-            (by_situation(&|situation| panels(figures::throughput(record, situation))))
+            (by_situation(&|situation| all(figures::throughput(record, situation))))
         }
         section aria-labelledby="percentiles" {
             h2 #percentiles { "How long the rare rounds take" }
             p.how { "From the median round trip to the longest; flat and low is good. " (legend()) }
             (by_situation(&|situation| by_size(&|size| {
-                panels(figures::percentiles(record, situation, size))
+                all(figures::percentiles(record, situation, size))
             })))
         }
     }
@@ -232,8 +239,11 @@ fn method() -> Markup {
         h2 { "How this was measured" }
         p {
             "Each mechanism ran between two processes pinned to two cores, in several short sessions in "
-            "shuffled order, beside the limits of the machine in the same run. The sender writes every "
-            "byte of each message, the receiver compares every byte. Figures from different runs or "
+            "shuffled order, beside the limits of the machine in the same run. Every byte is copied in and "
+            "copied out. Each link first carries messages that are written anew and compared byte by "
+            "byte; in the timed runs after that the receiver looks at the number and two more words of "
+            "each message, at changing places, so that it is the link that is timed and not the check: "
+            "what the loops do themselves stands beside the limits. Figures from different runs or "
             "machines compare only as multiples of their limits. Limits: the round trip of a cache line "
             "for those who look, of a futex on the same cores for those who sleep, the textbook’s ring "
             "without checks for streams, and the copying of memory."

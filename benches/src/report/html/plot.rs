@@ -53,22 +53,27 @@ pub(super) struct Plot {
     pub(super) y_name: fn(f64) -> String,
     /// Those further down lie above.
     pub(super) lines: Vec<Line>,
+    /// Width and height: [`PANEL`] or [`OVERVIEW`].
+    pub(super) size: (u32, u32),
 }
 
-const WIDTH: u32 = 404;
-const HEIGHT: u32 = 232;
-const RIGHT: u32 = 126;
+/// One of several plots side by side.
+pub(super) const PANEL: (u32, u32) = (404, 232);
+/// A plot of the whole width, for a screen that has it.
+pub(super) const OVERVIEW: (u32, u32) = (1000, 430);
+/// Room for the names at the lines' ends: of a kind, and of everybody.
+const RIGHT: (u32, u32) = (126, 176);
 
 impl Plot {
     pub(super) fn svg(&self) -> Markup {
         let mut drawn = String::new();
         let ends = self.draw(&mut drawn).expect("a drawing in memory cannot fail");
-        framed(&self.title, &self.description, (WIDTH, HEIGHT), &drawn, &ends)
+        framed(&self.title, &self.description, self.size, &drawn, &ends)
     }
 
     /// Draws the axes, the lines and the marks; returns what is to be laid over them.
     fn draw(&self, svg: &mut String) -> Result<Overlay, Failure> {
-        let root = SVGBackend::with_string(svg, (WIDTH, HEIGHT)).into_drawing_area();
+        let root = SVGBackend::with_string(svg, self.size).into_drawing_area();
         let positions: Vec<f64> = self.ticks.iter().map(|(x, _)| *x).collect();
         let (first, last) = extent(positions.iter().copied()).unwrap_or((0.0, 1.0));
         let room = if first == last { 1.0 } else { (last - first) * 0.03 };
@@ -78,7 +83,7 @@ impl Plot {
         };
         let mut chart = ChartBuilder::on(&root)
             .margin_top(8)
-            .margin_right(RIGHT)
+            .margin_right(if self.size == OVERVIEW { RIGHT.1 } else { RIGHT.0 })
             .x_label_area_size(22)
             .y_label_area_size(66)
             .build_cartesian_2d(
@@ -136,7 +141,7 @@ impl Plot {
         root.present()?;
         drop(chart);
         drop(root);
-        overlay.spread_names(12, (8, HEIGHT as i32 - 26));
+        overlay.spread_names(12, (8, self.size.1 as i32 - 26));
         Ok(overlay)
     }
 }
@@ -371,6 +376,7 @@ mod tests {
                 mark: Mark::Circle,
                 points,
             }],
+            size: PANEL,
         }
     }
 

@@ -8,8 +8,8 @@ use crate::report::advice::{self, Overtakes, rough_size};
 use crate::report::schema::{Record, Row, WakeLimits};
 use crate::report::text::{multiple, number, size_name, time};
 use crate::report::view::{
-    self, ONE_WAY, ROUND_TRIP, SITUATIONS, is_steady, is_usual, oneway_multiple, ranked,
-    rtt_multiple, sizes,
+    self, ONE_WAY, ROUND_TRIP, SITUATIONS, is_usual, marks, oneway_multiple, ranked, rtt_multiple,
+    sizes,
 };
 
 /// Where it was measured, in one line.
@@ -139,6 +139,24 @@ pub(super) fn limits(record: &Record) -> Markup {
             th scope="row" { "one way" }
             @for plain in &limits.plain_ring { td { (time(plain.oneway_ns)) } }
         }
+        @if limits.plain_ring.iter().any(|plain| plain.oneway_min_ns.is_some()) {
+            tr {
+                th scope="row" { "least – most" }
+                @for plain in &limits.plain_ring {
+                    td { (time(plain.oneway_min_ns)) " – " (time(plain.oneway_max_ns)) }
+                }
+            }
+        }
+        @if !limits.own_work.is_empty() {
+            tr {
+                th scope="row" { "own work" }
+                @for own in &limits.own_work {
+                    td { @if let Some((send, recv)) = own.send_ns.zip(own.recv_ns) {
+                        (format!("{send:.1}+{recv:.1} ns"))
+                    } }
+                }
+            }
+        }
     };
     html! {
         section aria-labelledby="limits" {
@@ -148,6 +166,7 @@ pub(super) fn limits(record: &Record) -> Markup {
                 (scrolling("The textbook’s ring", &ring_head, &ring_body))
             }
             p.note {
+                "Own work: what the loops of a stream do themselves, sender and receiver. "
                 "Memory is copied at " (limits.memcpy_gb_s.map_or("–".into(), rate_name))
                 "; an empty system call takes " (time(limits.syscall_ns)) "."
             }
@@ -170,7 +189,7 @@ pub(super) fn everything(record: &Record) -> Markup {
                 "Round trips, and one way: the time of a stream by its messages, with the least and the \
                  greatest of the repetitions. × limit and × ring as above. Polls: how often the \
                  receiver of the stream looked in vain, by message. * The cores were not near each \
-                 other, or moved."
+                 other, or moved. † It wants a core more than there is."
             }
         }
     }
@@ -191,7 +210,7 @@ fn every_figure_of(record: &Record, size: usize) -> Markup {
         let rtt = &row.rtt_ns;
         html! {
             tr class=[(row.mechanism == "ring").then_some("ours")] {
-                th scope="row" { (row.mechanism) @if !is_steady(row) { "*" } }
+                th scope="row" { (row.mechanism) (marks(row)) }
                 td.word { (row.wait) }
                 td.word { (manner(row)) }
                 @for ns in [rtt.p50, rtt.p99, rtt.p999, rtt.max] { td { (time(ns)) } }
