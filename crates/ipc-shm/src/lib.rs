@@ -51,15 +51,13 @@ mod mapping;
 mod memfd;
 #[cfg(all(test, ipc_loom))]
 mod models;
-mod robust_list;
-#[cfg_attr(ipc_loom, allow(dead_code))]
-mod robust_lock;
 mod segment;
-mod semaphore;
 #[cfg(not(ipc_loom))]
 mod shared;
 mod size;
 mod spin;
+#[cfg_attr(ipc_loom, allow(dead_code))]
+mod sync;
 #[cfg(all(feature = "testing", not(ipc_loom)))]
 pub mod testing;
 
@@ -69,7 +67,12 @@ pub use ipc_core::TypeIdentity;
 pub use mapping::{Access, Mapping};
 pub use memfd::{Memfd, Seals};
 pub use segment::{Segment, SegmentOptions};
-pub use semaphore::Semaphore;
 #[cfg(not(ipc_loom))]
 pub use shared::Shared;
 pub use size::Backing;
+pub use sync::{
+    AutoResetEvent, Barrier, BarrierError, BarrierMember, Condvar, LockError, ManualResetEvent,
+    Mutex, MutexGuard, Once, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore,
+};
+#[cfg(not(ipc_loom))]
+pub use sync::{NamedSemaphore, Value};

@@ -14,10 +14,9 @@ use loom::sync::Arc;
 
 use crate::buffer::{Control, Refusal};
 use crate::death;
-use crate::robust_list::set_thread_id;
-use crate::robust_lock::{Found, RobustLock};
-use crate::semaphore::Semaphore;
 use crate::spin::Patience;
+use crate::sync::Semaphore;
+use crate::sync::robust::{Found, Look, RobustWord, set_thread_id};
 
 const PARK: Patience = Patience { deadline: Deadline::Never, strategy: WaitStrategy::Park };
 
@@ -85,8 +84,8 @@ fn releases_of_two_threads_at_once_both_count() {
 #[test]
 fn the_lock_lets_in_one_at_a_time() {
     model(3, || {
-        let shared = Arc::new((RobustLock::new(), UnsafeCell::new(0)));
-        let enter = |shared: Arc<(RobustLock, UnsafeCell<u32>)>, id| {
+        let shared = Arc::new((RobustWord::new(), UnsafeCell::new(0)));
+        let enter = |shared: Arc<(RobustWord, UnsafeCell<u32>)>, id| {
             move || {
                 let found = shared.0.acquire(id, PARK).expect("no error");
                 assert_eq!(found, Some(Found::InOrder));
@@ -106,7 +105,7 @@ fn the_lock_lets_in_one_at_a_time() {
 #[test]
 fn one_of_those_who_wait_learns_of_the_owners_death() {
     model(3, || {
-        let lock = Arc::new(RobustLock::new());
+        let lock = Arc::new(RobustWord::new());
         assert!(lock.acquire(9, PARK).expect("no error").is_some());
         let waiters = [1, 2].map(|id| {
             let lock = lock.clone();
