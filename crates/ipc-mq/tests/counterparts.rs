@@ -5,57 +5,29 @@
 
 mod common;
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use common::TestQueue;
 use ipc_core::{Deadline, Receiver, Sender};
 use ipc_mq::posix::{self, QueueReceiver, QueueSender};
-use tempfile::TempDir;
+use ipc_testing::{CProgram, printed};
 
-/// The C program, compiled; removed when this is dropped.
-struct Counterpart {
-    _directory: TempDir,
-    program: PathBuf,
-}
+/// The C program, compiled.
+struct Counterpart(CProgram);
 
 impl Counterpart {
     /// Compiles it for a test; `None` if there is no compiler and none is required.
     fn compile(test: &str) -> Option<Self> {
-        let directory = TempDir::with_prefix("ipc-test.").expect("a temporary directory");
-        let program = directory.path().join("queue");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/counterparts/queue.c");
-        let mut compiler = Command::new("cc");
-        // -lrt: where queues live before glibc 2.34.
-        compiler.args(["-Wall", "-Werror", "-o"]).arg(&program).arg(source).arg("-lrt");
-        match compiler.output() {
-            Ok(output) => {
-                let errors = String::from_utf8_lossy(&output.stderr);
-                assert!(output.status.success(), "cc failed:\n{errors}");
-                Some(Self { _directory: directory, program })
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                ipc_testing::skip_for_want_of(test, "cc", "gcc");
-                None
-            }
-            Err(error) => panic!("cc: {error}"),
-        }
+        CProgram::compile(test, &source).map(Self)
     }
 
     fn command(&self, verb: &str, queue: &TestQueue) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.0.command();
         command.arg(verb).arg(format!("/{}", queue.name));
         command
     }
-}
-
-/// What the program printed.
-#[track_caller]
-fn printed(output: &Output) -> String {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {errors}", output.status);
-    String::from_utf8(output.stdout.clone()).expect("text")
 }
 
 #[test]

@@ -86,6 +86,7 @@
 
 mod between;
 mod conformance;
+mod counterparts;
 #[cfg(feature = "crash")]
 pub mod crash;
 pub mod process;
@@ -98,6 +99,7 @@ mod watchdog;
 pub use between::__test_path;
 pub use between::{TIMEOUT, between_processes};
 pub use conformance::{CASES, Case, assert_case_fails, run_case};
+pub use counterparts::{CProgram, printed};
 pub use process::{Guest, Host};
 pub use scope::Scope;
 pub use skipping::{programs_are_required, skip, skip_for_want_of};
