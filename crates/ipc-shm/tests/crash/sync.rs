@@ -172,11 +172,13 @@ fn cued(
             }
         }
         let fate = survivor.fate();
+        if fate == Fate::Stopped {
+            survivor.acted();
+        }
         if let Some(held) = held.take() {
             let_go(all, held);
         }
         if fate == Fate::Stopped {
-            survivor.acted();
             survivor.wait(); // until it has come to its end
         }
         after(all, fate)
@@ -230,18 +232,17 @@ fn mutex() -> Vec<Scene> {
         guard.mark_repaired();
         guard.set(&1);
     }
-    fn poison(all: &All) {
+    fn die_with_it(all: &All) {
         std::thread::scope(|scope| {
-            scope.spawn(|| std::mem::forget(all.mutex.lock().expect("free")));
+            let owner = scope.spawn(|| std::mem::forget(all.mutex.lock().expect("free")));
+            owner.join().expect("no panic");
         });
+    }
+    fn poison(all: &All) {
+        die_with_it(all);
         drop(all.mutex.lock().expect("its owner has ended"));
     }
     let checks = Checks { meanwhile: mutex_meanwhile, ..Checks::new(mutex_after) };
-    let dead = |all: &All| {
-        std::thread::scope(|scope| {
-            scope.spawn(|| std::mem::forget(all.mutex.lock().expect("free")));
-        });
-    };
     vec![
         idle(("mutex: lock, set, unlock", "free"), |_| (), take_and_set, checks).takes_effect(),
         idle(
@@ -249,7 +250,7 @@ fn mutex() -> Vec<Scene> {
             |_| (),
             take_and_set,
             Checks {
-                prepare: dead,
+                prepare: die_with_it,
                 meanwhile: |_| (),
                 after: |all, fate| {
                     let mut guard = all.mutex.lock_deadline(soon()).expect("nobody has it");
@@ -265,7 +266,7 @@ fn mutex() -> Vec<Scene> {
             |_| (),
             |all, ()| drop(all.mutex.lock().expect("its owner has ended")),
             Checks {
-                prepare: dead,
+                prepare: die_with_it,
                 meanwhile: |_| (),
                 after: |all, fate| match all.mutex.lock_deadline(soon()) {
                     Ok(guard) => {
@@ -413,18 +414,14 @@ fn condition_variable() -> Vec<Scene> {
         let guard = all.mutex.lock().expect("free");
         drop(all.changed.wait_deadline(guard, Deadline::Now).expect("nobody else has the mutex"));
     }
-    /// It works: a wait that nobody ends, and one that a notification ends.
+    /// It works: nobody is notified of what nobody told.
     fn after(all: &All, fate: Fate) -> u64 {
         let value = mutex_after(all, fate);
-        std::thread::scope(|scope| {
-            let guard = all.mutex.lock().expect("free");
-            scope.spawn(|| {
-                all.mutex.lock_deadline(soon()).expect("released by the wait").set(&100);
-                all.changed.notify_all();
-            });
-            let waited = all.changed.wait_while(guard, soon(), |value| value.load() != 100);
-            assert!(waited.is_ok(), "{waited:?}");
-        });
+        all.changed.notify_all();
+        let guard = all.mutex.lock().expect("free");
+        let (_guard, is_woken) =
+            all.changed.wait_deadline(guard, shortly()).expect("nobody else has the mutex");
+        assert!(!is_woken);
         value
     }
     fn wait(all: &'static All, (): ()) {
@@ -584,6 +581,10 @@ fn barrier() -> Vec<Scene> {
     fn join(all: &'static All) -> BarrierMember<'static, 2> {
         all.barrier.join().expect("a seat")
     }
+    /// For a victim that comes, if it lives.
+    fn comes_soon() -> Deadline {
+        Deadline::after(Duration::from_millis(30))
+    }
     /// The barrier is broken if a member died, and works after a repair.
     fn after(all: &All, fate: Fate) -> u64 {
         let is_broken = all.barrier.is_broken();
@@ -625,7 +626,7 @@ fn barrier() -> Vec<Scene> {
             ("barrier: join, wait, leave", "the other one comes later"),
             |all, ()| wait(all, join(all)),
             nothing,
-            |all, _| match all.barrier.join().map(|mut member| member.wait(soon())) {
+            |all, _| match all.barrier.join().map(|mut member| member.wait(comes_soon())) {
                 Ok(Ok(_) | Err(BarrierError::Broken | BarrierError::TimedOut))
                 | Err(BarrierError::Broken) => {}
                 other => panic!("{other:?}"),
