@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::place::Place;
+use super::place::{Locks, Place};
 use super::pthread::{PthreadMutex, Sort};
 use super::{ATTEMPTS, Samples};
 
@@ -42,7 +42,49 @@ pub(super) fn compare() -> anyhow::Result<bool> {
             break;
         }
     }
+    show_the_rest(locks);
     Ok(good)
+}
+
+/// The other locks, beside libc's. No limits.
+fn show_the_rest(locks: &Locks) {
+    let show = |name: &str, ours: &dyn Fn(), libcs: &dyn Fn()| {
+        let samples = sample([ours, libcs]);
+        println!(
+            "{name:<10} {:>6.1}  libc {:>6.1} ({:.2} ×)",
+            samples.ns(0),
+            samples.ns(1),
+            samples.ratio(0, 1)
+        );
+    };
+    let lock = &locks.pthread_lock;
+    show("read", &|| drop(locks.lock.read().expect("free")), &|| {
+        lock.read();
+        lock.unlock();
+    });
+    show("write", &|| drop(locks.lock.write().expect("free")), &|| {
+        lock.write();
+        lock.unlock();
+    });
+    let (ours, libcs) = (&locks.semaphores[0], &locks.posix_semaphores[0]);
+    let give_and_take = || {
+        ours.release().expect("below the highest count");
+        assert!(ours.try_acquire());
+    };
+    show("semaphore", &give_and_take, &|| {
+        libcs.post();
+        libcs.wait();
+    });
+    let event = &locks.events[0];
+    let set_and_pass = || {
+        event.set().expect("no error");
+        assert!(event.try_wait());
+    };
+    show("event", &set_and_pass, &|| {
+        libcs.post();
+        libcs.wait();
+    });
+    show("notify", &|| locks.turned.notify_one(), &|| locks.pthread_turned.signal());
 }
 
 /// Times each of these in turn, again and again.

@@ -4,11 +4,12 @@
 //! released, then the next one is waited for, which the other holds.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use ipc_core::{Deadline, WaitStrategy};
-use ipc_shm::MutexGuard;
+use ipc_shm::{MutexGuard, Value};
 use ipc_testing::{Guest, Host, Invitation};
 
 use super::place::{Locks, Place};
@@ -22,7 +23,8 @@ use crate::shared::Board;
 const ALLOWED: f64 = 1.2;
 /// Hand-overs of a sample: a multiple of the number of mutexes, so that each begins as the last ended.
 const ROUNDS: u32 = 3_000;
-const SAMPLES: usize = 9;
+const SAMPLES: usize = 7;
+const NEVER: Deadline = Deadline::Never;
 
 /// What is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +39,31 @@ enum What {
     PthreadRobust,
     /// libc's shared mutex.
     PthreadShared,
+    /// Two semaphores, one for each side's turn.
+    Semaphores,
+    /// The same of libc.
+    PosixSemaphores,
+    /// Two events.
+    Events,
+    /// A turn under a mutex, and a condition variable.
+    Condvar,
+    /// The same of libc.
+    PthreadCondvar,
 }
 
 impl What {
-    const ALL: [Self; 5] =
-        [Self::Futex, Self::Mutex, Self::MutexParked, Self::PthreadRobust, Self::PthreadShared];
+    const ALL: [Self; 10] = [
+        Self::Futex,
+        Self::Mutex,
+        Self::MutexParked,
+        Self::PthreadRobust,
+        Self::PthreadShared,
+        Self::Semaphores,
+        Self::PosixSemaphores,
+        Self::Events,
+        Self::Condvar,
+        Self::PthreadCondvar,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -50,6 +72,11 @@ impl What {
             Self::MutexParked => "mutex, parked",
             Self::PthreadRobust => "pthread robust",
             Self::PthreadShared => "pthread shared",
+            Self::Semaphores => "semaphores",
+            Self::PosixSemaphores => "sem_t",
+            Self::Events => "events",
+            Self::Condvar => "condvar",
+            Self::PthreadCondvar => "pthread condvar",
         }
     }
 
@@ -136,21 +163,94 @@ fn play(
     is_host: bool,
 ) -> anyhow::Result<f64> {
     ensure!(ROUNDS % 3 == 0, "each sample begins as the last one ended");
-    match what {
-        What::Futex if is_host => return Ok(futex::ping(board, ROUNDS, same_core)?),
-        What::Futex => futex::pong(board, ROUNDS, same_core)?,
-        What::Mutex => return Ok(take_turns(board, is_host, &mut Ours::new(locks, None))),
+    let ns = match what {
+        What::Futex if is_host => futex::ping(board, ROUNDS, same_core)?,
+        What::Futex => {
+            futex::pong(board, ROUNDS, same_core)?;
+            f64::NAN
+        }
+        What::Mutex => take_turns(board, is_host, &mut Ours::new(locks, None)),
         What::MutexParked => {
-            return Ok(take_turns(board, is_host, &mut Ours::new(locks, Some(WaitStrategy::Park))));
+            take_turns(board, is_host, &mut Ours::new(locks, Some(WaitStrategy::Park)))
         }
         What::PthreadRobust => {
-            return Ok(take_turns(board, is_host, &mut locks.robust.each_ref().map(|it| &**it)));
+            take_turns(board, is_host, &mut locks.robust.each_ref().map(|it| &**it))
         }
         What::PthreadShared => {
-            return Ok(take_turns(board, is_host, &mut locks.plain.each_ref().map(|it| &**it)));
+            take_turns(board, is_host, &mut locks.plain.each_ref().map(|it| &**it))
+        }
+        What::Semaphores => {
+            let pass = |side: usize| locks.semaphores[side].release().expect("below the highest");
+            let wait = |side: usize| {
+                assert!(
+                    locks.semaphores[side].acquire(WaitStrategy::Park, NEVER).expect("no error")
+                );
+            };
+            pass_and_wait(board, is_host, pass, wait)
+        }
+        What::PosixSemaphores => {
+            let pass = |side: usize| locks.posix_semaphores[side].post();
+            let wait = |side: usize| locks.posix_semaphores[side].wait();
+            pass_and_wait(board, is_host, pass, wait)
+        }
+        What::Events => {
+            let pass = |side: usize| locks.events[side].set().expect("no error");
+            let wait = |side: usize| {
+                assert!(locks.events[side].wait(WaitStrategy::Park, NEVER).expect("no error"));
+            };
+            pass_and_wait(board, is_host, pass, wait)
+        }
+        What::Condvar => {
+            let pass = |side: usize| {
+                locks.turn.lock().expect("nobody dies").set(&(side as u32));
+                locks.turned.notify_one();
+            };
+            let wait = |side: usize| {
+                let guard = locks.turn.lock().expect("nobody dies");
+                let other = |turn: &Value<u32>| turn.load() != side as u32;
+                drop(locks.turned.wait_while(guard, NEVER, other).expect("nobody dies"));
+            };
+            pass_and_wait(board, is_host, pass, wait)
+        }
+        What::PthreadCondvar => {
+            let (mutex, turn) = &*locks.pthread_turn;
+            let pass = |side: usize| {
+                mutex.lock();
+                turn.store(side as u32, Ordering::Relaxed); // under the mutex
+                mutex.unlock();
+                locks.pthread_turned.signal();
+            };
+            let wait = |side: usize| {
+                mutex.lock();
+                while turn.load(Ordering::Relaxed) != side as u32 {
+                    locks.pthread_turned.wait(mutex);
+                }
+                mutex.unlock();
+            };
+            pass_and_wait(board, is_host, pass, wait)
+        }
+    };
+    Ok(ns)
+}
+
+/// The host gives the turn to the guest, and waits for it to come back.
+fn pass_and_wait(board: &Board, is_host: bool, pass: impl Fn(usize), wait: impl Fn(usize)) -> f64 {
+    const HOST: usize = 0;
+    const GUEST: usize = 1;
+    board.rendezvous();
+    let began = Instant::now();
+    for _ in 0..ROUNDS {
+        if is_host {
+            pass(GUEST);
+            wait(HOST);
+        } else {
+            wait(GUEST);
+            pass(HOST);
         }
     }
-    Ok(f64::NAN)
+    let ns = began.elapsed().as_nanos() as f64 / f64::from(ROUNDS);
+    board.rendezvous();
+    ns
 }
 
 /// Three mutexes.

@@ -5,11 +5,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
 
 use crossbeam_utils::CachePadded;
-use ipc_shm::Mutex;
+use ipc_shm::{AutoResetEvent, Condvar, Mutex, RwLock, Semaphore, Value};
 
-use super::pthread::{PthreadMutex, Sort};
+use super::pthread::{PosixSemaphore, PthreadCondvar, PthreadMutex, PthreadRwLock, Sort};
 use crate::shared::SharedMemory;
 
 /// The locks, all free in zeroed memory; those of libc must be initialised.
@@ -18,6 +19,16 @@ pub(super) struct Locks {
     pub(super) mutexes: [CachePadded<Mutex<()>>; 3],
     pub(super) robust: [CachePadded<PthreadMutex>; 3],
     pub(super) plain: [CachePadded<PthreadMutex>; 3],
+    pub(super) lock: CachePadded<RwLock<()>>,
+    pub(super) pthread_lock: CachePadded<PthreadRwLock>,
+    pub(super) semaphores: [CachePadded<Semaphore>; 2],
+    pub(super) posix_semaphores: [CachePadded<PosixSemaphore>; 2],
+    pub(super) events: [CachePadded<AutoResetEvent>; 2],
+    /// Whose turn it is, by a mutex and a condition variable each.
+    pub(super) turn: CachePadded<Mutex<Value<u32>>>,
+    pub(super) turned: CachePadded<Condvar>,
+    pub(super) pthread_turn: CachePadded<(PthreadMutex, AtomicU32)>,
+    pub(super) pthread_turned: CachePadded<PthreadCondvar>,
 }
 
 /// The memory.
@@ -36,6 +47,10 @@ impl Place {
         for mutex in &place.locks().plain {
             mutex.initialise(Sort::Shared);
         }
+        place.locks().pthread_lock.initialise();
+        place.locks().posix_semaphores.iter().for_each(|semaphore| semaphore.initialise());
+        place.locks().pthread_turn.0.initialise(Sort::Shared);
+        place.locks().pthread_turned.initialise();
         Ok((place, descriptor))
     }
 

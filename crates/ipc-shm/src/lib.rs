@@ -6,12 +6,14 @@
 //! - [`Memfd`]: anonymous memory whose size, and if you like whose writer, the kernel fixes for good.
 //!   It is passed as a descriptor, and is gone with its last user.
 //! - [`Mapping`]: either of them in this process's address space: copies, atomics, raw pointers.
-//! - [`Semaphore`]: counts units in shared memory; loses no wake-up, whoever is killed.
+//! - [`Mutex`], [`RwLock`], [`Condvar`], [`Semaphore`], [`ManualResetEvent`], [`AutoResetEvent`],
+//!   [`Barrier`], [`OnceCell`]: synchronisation that lives in shared memory, and outlives any process that
+//!   uses it. [`Value`]: a plain value under a lock.
+//! - [`NamedSemaphore`]: a POSIX semaphore, shared with programs in C or Python.
 //! - [`BoundedBuffer`]: messages in slots, guarded by semaphores, for many senders and receivers.
 //!
 //! **When not to use it:** for messages between two processes, `ipc-ring` is much faster, learns of
-//! the other's death, and does not need to trust it. For types of your own in a segment, wait for a
-//! later version of this crate, or be ready to write `unsafe`.
+//! the other's death, and does not need to trust it.
 //!
 //! **Guarantees**
 //!

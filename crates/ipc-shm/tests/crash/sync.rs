@@ -404,7 +404,9 @@ fn read_write_lock() -> Vec<Scene> {
             drop_it,
             after,
         )
-        .takes_effect(),
+        .takes_effect()
+        // Which slot the survivor takes depends on its thread id.
+        .varies(),
     ]
 }
 
