@@ -162,7 +162,7 @@ fn play(
     same_core: bool,
     is_host: bool,
 ) -> anyhow::Result<f64> {
-    ensure!(ROUNDS % 3 == 0, "each sample begins as the last one ended");
+    ensure!(ROUNDS.is_multiple_of(3), "each sample begins as the last one ended");
     let ns = match what {
         What::Futex if is_host => futex::ping(board, ROUNDS, same_core)?,
         What::Futex => {

@@ -64,8 +64,8 @@ use crate::spin::{self, Patience};
 ///
 /// # Cost
 ///
-/// Taking and releasing it costs a reader what a mutex costs, in a cache line of its own: readers do not
-/// slow each other down. A writer looks at the line of every slot.
+/// Taking and releasing it costs a reader about twice what a mutex costs, in a cache line of its own:
+/// readers do not slow each other down. A writer looks at the line of every slot.
 ///
 /// # Layout
 ///
