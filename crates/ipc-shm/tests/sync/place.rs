@@ -43,7 +43,7 @@ pub(crate) fn assert_waits_through_signals(wait: impl FnOnce(Deadline)) {
         libc::signal(libc::SIGUSR1, pass as extern "C" fn(libc::c_int) as libc::sighandler_t)
     };
     let waiter = std::process::id();
-    let pid = rustix::process::Pid::from_raw(waiter.cast_signed()).expect("not zero");
+    let pid = rustix::process::Pid::from_raw(waiter as i32).expect("not zero");
     let storm = Child::fork(|| {
         loop {
             let _ = rustix::process::kill_process(pid, Signal::USR1);
