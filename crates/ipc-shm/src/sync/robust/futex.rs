@@ -183,7 +183,7 @@ impl RobustFutex {
     /// `None` if there is no room.
     pub(super) fn entry_at(offset: usize) -> Option<usize> {
         let fits = offset % size_of::<u32>() == 0 && (12..=Self::FARTHEST_ENTRY).contains(&offset);
-        fits.then_some(offset / size_of::<u32>() - 1)
+        fits.then(|| offset / size_of::<u32>() - 1)
     }
 
     /// Writes the entry, which begins with this word of the room for it. Relaxed accesses: it is for the
