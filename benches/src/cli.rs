@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::check_framing;
 use crate::check_plain;
 use crate::check_signals;
+use crate::check_sync;
 use crate::clock::Clock;
 use crate::machine;
 use crate::matrix::{Extent, Plan};
@@ -105,6 +106,11 @@ enum Part {
     /// Receive for `check-signals`.
     #[command(hide = true)]
     SignalsReceiver { cpu: usize },
+    /// Compare the locks in shared memory with libc's, and their hand-over with that of two futexes.
+    CheckSync,
+    /// Take the locks of `check-sync` in turn.
+    #[command(hide = true)]
+    SyncPartner { cpu: usize, same_core: String },
     /// Compare messages over pipes and Unix streams with plain reads and writes: at most 1.1 ×.
     CheckFraming {
         /// Be the receiving process.
@@ -131,6 +137,8 @@ pub fn main(mechanisms: &[Mechanism]) -> ExitCode {
         Some(Part::CheckPlain) => return check_plain::run(),
         Some(Part::CheckSignals) => return check_signals::run(),
         Some(Part::SignalsReceiver { cpu }) => check_signals::receive(*cpu),
+        Some(Part::CheckSync) => return check_sync::run(),
+        Some(Part::SyncPartner { cpu, same_core }) => check_sync::answer(*cpu, same_core == "true"),
         Some(Part::CheckFraming { guest }) => return check_framing::run(guest.as_deref()),
         Some(Part::Session { spec }) => parse(spec).and_then(|spec| host::run(&spec, mechanisms)),
         Some(Part::Guest { spec }) => match parse(spec) {

@@ -68,57 +68,77 @@ pub fn wake(word: &AtomicU32, count: u32) -> io::Result<usize> {
     Ok(futex::wake(word, futex::Flags::empty(), count)?)
 }
 
-/// Adds `addend` to `word` (at most 2047; it wraps around) and wakes all its sleepers, in **one** step:
-/// being killed cannot part the two, and nobody falls asleep between them. What came before is
-/// visible to whoever acquires the new value.
+/// What [`change_and_wake`] does to the word. Operands are those that the kernel has bits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Adds this, at most 2047; it wraps around.
+    Add(u16),
+    /// Stores this, at most 2047.
+    Store(u16),
+    /// Sets these bits, at most 2047.
+    Set(u16),
+    /// Stores a word with this one bit, numbered 0 to 31.
+    StoreBit(u8),
+}
+
+/// Changes `word` and wakes at most `count` of its sleepers, in **one** step: being killed cannot part
+/// the two, and nobody falls asleep between them. What came before is visible to whoever acquires the
+/// new value. Returns how many were woken.
 ///
 /// # Errors
 ///
-/// Those of `futex(2)` (`FUTEX_WAKE_OP`): `EINVAL` for a larger addend, in practice `EFAULT`.
+/// Those of `futex(2)` (`FUTEX_WAKE_OP`): `EINVAL` for a larger operand, in practice `EFAULT`.
 #[cfg(not(ipc_loom))]
-pub fn add_and_wake_all(word: &AtomicU32, addend: u16) -> io::Result<usize> {
-    change_and_wake_all(word, rustix::thread::futex::WakeOp::Add, addend)
-}
-
-/// Stores `value` (at most 2047) in `word` and wakes all its sleepers, in one step. See
-/// [`add_and_wake_all`].
-///
-/// # Errors
-///
-/// Those of [`add_and_wake_all`].
-#[cfg(not(ipc_loom))]
-pub fn store_and_wake_all(word: &AtomicU32, value: u16) -> io::Result<usize> {
-    change_and_wake_all(word, rustix::thread::futex::WakeOp::Set, value)
-}
-
-#[cfg(not(ipc_loom))]
-fn change_and_wake_all(
-    word: &AtomicU32,
-    change: rustix::thread::futex::WakeOp,
-    operand: u16,
-) -> io::Result<usize> {
+pub fn change_and_wake(word: &AtomicU32, change: Change, count: u32) -> io::Result<usize> {
     use crate::sync::{Ordering, fence};
-    use rustix::thread::futex;
+    use rustix::thread::futex::{self, WakeOp, WakeOpCmp};
 
-    // The kernel takes 12 bits with a sign.
-    if operand >= 1 << 11 {
+    let (operation, operand, most) = match change {
+        // The kernel takes 12 bits with a sign.
+        Change::Add(operand) => (WakeOp::Add, operand, 2047),
+        Change::Store(operand) => (WakeOp::Set, operand, 2047),
+        Change::Set(operand) => (WakeOp::Or, operand, 2047),
+        // The shift is of a 1, by the operand (the man page has it right, rustix's comment has not).
+        Change::StoreBit(bit) => (WakeOp::SetShift, bit.into(), 31),
+    };
+    if operand > most {
         return Err(rustix::io::Errno::INVAL.into());
     }
     // The kernel changes the word by an instruction that the language knows nothing of.
     fence(Ordering::Release);
-    // The word serves as both words of the call; the second one's wake-up (under the comparison) has
-    // nobody left to wake.
-    let (flags, all, compare) = (futex::Flags::empty(), i32::MAX as u32, futex::WakeOpCmp::Eq);
-    Ok(futex::wake_op(word, flags, all, 0, word, change, compare, operand, 0)?)
+    // The kernel takes the count as a signed number. The word serves as both words of the call; under
+    // the comparison the second one's wake-up is of 0 sleepers.
+    let (flags, count) = (futex::Flags::empty(), count.min(i32::MAX as u32));
+    Ok(futex::wake_op(word, flags, count, 0, word, operation, WakeOpCmp::Eq, operand, 0)?)
+}
+
+/// Adds `addend` to `word` (at most 2047; it wraps around) and wakes all its sleepers, in one step. See
+/// [`change_and_wake`].
+///
+/// # Errors
+///
+/// Those of [`change_and_wake`].
+pub fn add_and_wake_all(word: &AtomicU32, addend: u16) -> io::Result<usize> {
+    change_and_wake(word, Change::Add(addend), u32::MAX)
+}
+
+/// Stores `value` (at most 2047) in `word` and wakes all its sleepers, in one step. See
+/// [`change_and_wake`].
+///
+/// # Errors
+///
+/// Those of [`change_and_wake`].
+pub fn store_and_wake_all(word: &AtomicU32, value: u16) -> io::Result<usize> {
+    change_and_wake(word, Change::Store(value), u32::MAX)
 }
 
 #[cfg(ipc_loom)]
-pub use model::{add_and_wake_all, store_and_wake_all, wait, wake};
+pub use model::{change_and_wake, wait, wake};
 
 /// The kernel's side of a futex for loom: who sleeps on which word.
 #[cfg(ipc_loom)]
 mod model {
-    use super::{AtomicU32, Deadline, Wake, io};
+    use super::{AtomicU32, Change, Deadline, Wake, io};
     use crate::sync::Ordering;
     use loom::sync::{Condvar, Mutex};
     use std::collections::HashMap;
@@ -161,32 +181,26 @@ mod model {
 
     /// See the function of this name outside the model.
     pub fn wake(word: &AtomicU32, count: u32) -> io::Result<usize> {
-        change_and_wake(word, count, |_| {})
+        wake_after(word, count, || {})
     }
 
     /// See the function of this name outside the model.
-    pub fn add_and_wake_all(word: &AtomicU32, addend: u16) -> io::Result<usize> {
-        change_and_wake(word, u32::MAX, |word| {
-            word.fetch_add(addend.into(), Ordering::Release);
+    pub fn change_and_wake(word: &AtomicU32, change: Change, count: u32) -> io::Result<usize> {
+        wake_after(word, count, || {
+            match change {
+                Change::Add(operand) => word.fetch_add(operand.into(), Ordering::Release),
+                Change::Store(operand) => word.swap(operand.into(), Ordering::Release),
+                Change::Set(operand) => word.fetch_or(operand.into(), Ordering::Release),
+                Change::StoreBit(bit) => word.swap(1 << bit, Ordering::Release),
+            };
         })
     }
 
-    /// See the function of this name outside the model.
-    pub fn store_and_wake_all(word: &AtomicU32, value: u16) -> io::Result<usize> {
-        change_and_wake(word, u32::MAX, |word| {
-            word.swap(value.into(), Ordering::Release);
-        })
-    }
-
-    fn change_and_wake(
-        word: &AtomicU32,
-        count: u32,
-        change: impl FnOnce(&AtomicU32),
-    ) -> io::Result<usize> {
+    fn wake_after(word: &AtomicU32, count: u32, change: impl FnOnce()) -> io::Result<usize> {
         let address = std::ptr::from_ref(word).addr();
         let (table, changed) = &*KERNEL;
         let mut sleepers = table.lock().expect("no panic while held");
-        change(word);
+        change();
         let entry = sleepers.words.entry(address).or_default();
         let granted = (entry.0 - entry.1).min(count as usize);
         entry.1 += granted;
@@ -223,8 +237,23 @@ mod tests {
             store_and_wake_all(&word, 0).expect("the least value");
             sleeper.join().expect("woken");
             assert_eq!(word.load(Ordering::Relaxed), 0);
+            for (change, value) in [
+                (Change::Set(0x7ff), 0x7ff),
+                (Change::StoreBit(31), 1 << 31),
+                (Change::Add(2047), (1 << 31) + 2047),
+                (Change::StoreBit(0), 1),
+            ] {
+                let sleeper = scope.spawn(sleep_while(word.load(Ordering::Relaxed)));
+                change_and_wake(&word, change, 1).expect("an operand that fits");
+                sleeper.join().expect("woken");
+                assert_eq!(word.load(Ordering::Relaxed), value, "{change:?}");
+            }
         });
-        let error = add_and_wake_all(&word, 2048).expect_err("more than the kernel takes");
-        assert_eq!(error.raw_os_error(), Some(22));
+        for change in
+            [Change::Add(2048), Change::Store(2048), Change::Set(2048), Change::StoreBit(32)]
+        {
+            let error = change_and_wake(&word, change, 1).expect_err("more than the kernel takes");
+            assert_eq!(error.raw_os_error(), Some(22));
+        }
     }
 }

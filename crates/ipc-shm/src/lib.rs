@@ -1,5 +1,5 @@
 //! Shared memory between processes: named segments, sealed anonymous ones, values of your own types in
-//! them, a semaphore, and the textbook's bounded buffer.
+//! them, locks that survive their owners, and the textbook's bounded buffer.
 //!
 //! - [`Segment`]: POSIX shared memory, found by name, or a file on disk. It appears whole or not at all, and
 //!   stays until it is unlinked. [`SegmentOptions`] has what can be chosen.
@@ -9,7 +9,10 @@
 //!   why not; [`shared!`] declares such types.
 //! - [`Mapping`]: either of them in this process's address space: copies, atomics, raw pointers.
 //!   [`Unmapped`]: copies that fail where a mapping would fault.
-//! - [`Semaphore`]: counts units in shared memory; loses no wake-up, whoever is killed.
+//! - [`Mutex`], [`RwLock`], [`Condvar`], [`Semaphore`], [`ManualResetEvent`], [`AutoResetEvent`],
+//!   [`Barrier`], [`OnceCell`]: synchronisation that lives in shared memory, and outlives any process that
+//!   uses it. [`Value`]: a plain value under a lock.
+//! - [`NamedSemaphore`]: a POSIX semaphore, shared with programs in C or Python.
 //! - [`BoundedBuffer`]: messages in slots, guarded by semaphores, for many senders and receivers.
 //!
 //! **When not to use it:** for messages between two processes, `ipc-ring` is much faster, learns of
@@ -62,15 +65,13 @@ mod new_file;
 mod options;
 #[cfg(not(ipc_loom))]
 mod region;
-mod robust_list;
-#[cfg_attr(ipc_loom, allow(dead_code))]
-mod robust_lock;
 mod segment;
-mod semaphore;
 #[cfg(not(ipc_loom))]
 mod shared;
 mod size;
 mod spin;
+#[cfg_attr(ipc_loom, allow(dead_code))]
+mod sync;
 #[cfg(all(feature = "testing", not(ipc_loom)))]
 pub mod testing;
 mod unmapped;
@@ -87,8 +88,13 @@ pub use options::SegmentOptions;
 #[cfg(not(ipc_loom))]
 pub use region::Region;
 pub use segment::Segment;
-pub use semaphore::Semaphore;
 #[cfg(not(ipc_loom))]
 pub use shared::Shared;
 pub use size::Backing;
+pub use sync::{
+    AutoResetEvent, Barrier, BarrierError, BarrierMember, Condvar, LockError, ManualResetEvent,
+    Mutex, MutexGuard, Once, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore,
+};
+#[cfg(not(ipc_loom))]
+pub use sync::{NamedSemaphore, Value};
 pub use unmapped::{Unmapped, UnmappedError};

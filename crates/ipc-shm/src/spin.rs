@@ -22,6 +22,9 @@ pub(crate) enum Look {
 }
 
 impl Patience {
+    /// None at all.
+    pub(crate) const NONE: Self = Self { deadline: Deadline::Now, strategy: WaitStrategy::Park };
+
     /// Looks at least once, then as often as the strategy says, until the deadline.
     pub(crate) fn look(self, mut is_ready: impl FnMut() -> bool) -> Look {
         /// Looks between two readings of the clock, which takes about as long as a look.
@@ -46,4 +49,20 @@ impl Patience {
             looks = looks.wrapping_add(1);
         }
     }
+}
+
+/// The earlier of `deadline` and `nap` from now: for a sleep that must look again after a while, since
+/// nobody wakes it for everything that it waits for.
+#[cfg(not(ipc_loom))]
+pub(crate) fn nap_until(deadline: Deadline, nap: std::time::Duration) -> Deadline {
+    match deadline.remaining() {
+        Some(remaining) if remaining <= nap => deadline,
+        _ => Deadline::after(nap),
+    }
+}
+
+/// In a model whoever sleeps must be woken.
+#[cfg(ipc_loom)]
+pub(crate) fn nap_until(deadline: Deadline, _nap: std::time::Duration) -> Deadline {
+    deadline
 }

@@ -13,7 +13,7 @@
 //!
 //! # Ours
 //!
-//! The mutex is a [`RobustLock`]: the kernel passes it on when its owner dies. A unit is not taken
+//! The mutex is a [`RobustWord`]: the kernel passes it on when its owner dies. A unit is not taken
 //! before the work, but **looked for**, and taken at the end, with the mutex held:
 //!
 //! ```text
@@ -44,10 +44,9 @@ use ipc_core::Deadline;
 use ipc_core::sync::{AtomicU64, Ordering};
 
 use crate::death::{has_died, may_die};
-use crate::robust_list::Announcement;
-use crate::robust_lock::{Found, RobustLock};
-use crate::semaphore::Semaphore;
 use crate::spin::Patience;
+use crate::sync::Semaphore;
+use crate::sync::robust::{Announcement, Found, Look, RobustWord};
 
 /// The shared words of a buffer. See [`crate::layout`] for where they lie.
 #[repr(C)]
@@ -62,7 +61,7 @@ pub(crate) struct Control {
 /// What only the owner of the mutex touches, with the mutex.
 #[repr(C)]
 struct Owned {
-    mutex: RobustLock,
+    mutex: RobustWord,
     /// How many messages were ever put in. The next goes to this slot, modulo their number.
     put: AtomicU64,
     /// How many messages were ever taken out: at most `put`, at least `put` less the slots.
@@ -109,7 +108,7 @@ impl Control {
     #[cfg(ipc_loom)]
     pub(crate) fn new(slots: u32) -> Self {
         let owned =
-            Owned { mutex: RobustLock::new(), put: AtomicU64::new(0), taken: AtomicU64::new(0) };
+            Owned { mutex: RobustWord::new(), put: AtomicU64::new(0), taken: AtomicU64::new(0) };
         let (full, empty) = (Semaphore::new(0), Semaphore::new(slots));
         Self { owned: Padded(owned), full: Padded(full), empty: Padded(empty) }
     }
@@ -216,24 +215,32 @@ impl Control {
 
 /// The mutex, held.
 struct Locked<'a> {
-    mutex: &'a RobustLock,
+    mutex: &'a RobustWord,
     announcement: Announcement,
 }
 
 impl<'a> Locked<'a> {
-    fn acquire(mutex: &'a RobustLock, patience: Patience) -> io::Result<Option<(Self, Found)>> {
+    fn acquire<E>(
+        mutex: &'a RobustWord,
+        patience: Patience,
+    ) -> Result<Option<(Self, Found)>, Refusal<E>> {
         /// How long even an operation that must not wait waits for another one to leave the mutex,
         /// which takes that one about the time of copying a message. One that was stopped inside
         /// keeps it for longer; then the answer is "full" or "empty".
         const GRACE: Duration = Duration::from_millis(1);
 
-        let announcement = Announcement::new(mutex.word())?;
-        let mut found = mutex.acquire(announcement.thread_id(), patience)?;
-        if found.is_none() {
+        let announcement = Announcement::new(mutex)?;
+        let mut look = mutex.acquire(announcement.thread_id(), patience)?;
+        if look == Look::Busy {
             let deadline = Deadline::after(GRACE);
-            found = mutex.acquire(announcement.thread_id(), Patience { deadline, ..patience })?;
+            look = mutex.acquire(announcement.thread_id(), Patience { deadline, ..patience })?;
         }
-        Ok(found.map(|found| (Self { mutex, announcement }, found)))
+        match look {
+            Look::Taken(found) => Ok(Some((Self { mutex, announcement }, found))),
+            Look::Busy => Ok(None),
+            // No process that keeps to the protocol writes such a word.
+            Look::Mine | Look::GivenUp => Err(Refusal::Garbage("a lock that cannot be")),
+        }
     }
 }
 

@@ -6,3 +6,4 @@
 
 mod programs;
 mod segments;
+mod semaphores;

@@ -15,7 +15,7 @@
 //! killed before it takes the unit. And the bit, wherever else it is left standing, means nothing: an
 //! acquire clears it.
 //!
-//! The models (`src/models.rs`) deadlock if the release wakes in a step of its own before it adds.
+//! The models (`src/models`) deadlock if the release wakes in a step of its own before it adds.
 //! (After it adds would do but for a kill between the two.)
 
 // References into mapped memory.
@@ -61,6 +61,17 @@ const UNIT: u32 = 2;
 #[cfg(not(ipc_loom))]
 const _: () = assert!(size_of::<Semaphore>() == 4 && align_of::<Semaphore>() == 4);
 
+// SAFETY: one atomic word; any number is a count; zero is a semaphore without units.
+#[cfg(not(ipc_loom))]
+unsafe impl crate::Shared for Semaphore {
+    const IDENTITY: crate::TypeIdentity = crate::TypeIdentity::of_struct(
+        "ipc-shm.Semaphore/1",
+        size_of::<Self>(),
+        align_of::<Self>(),
+        &[],
+    );
+}
+
 impl Semaphore {
     /// The highest count.
     pub const MAX: u32 = u32::MAX >> 1;
@@ -70,8 +81,14 @@ impl Semaphore {
     /// # Panics
     ///
     /// If the count is above [`MAX`](Self::MAX).
-    pub fn new(count: u32) -> Self {
-        assert!(count <= Self::MAX, "a semaphore counts to {} at most", Self::MAX);
+    #[cfg(not(ipc_loom))]
+    pub const fn new(count: u32) -> Self {
+        assert!(count <= Self::MAX, "the count is above the highest");
+        Self { word: AtomicU32::new(count * UNIT) }
+    }
+
+    #[cfg(ipc_loom)]
+    pub(crate) fn new(count: u32) -> Self {
         Self { word: AtomicU32::new(count * UNIT) }
     }
 
@@ -156,6 +173,23 @@ impl Semaphore {
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Raises the count to one from zero, and wakes who waits.
+    pub(super) fn fill(&self) -> io::Result<()> {
+        let word = self.word.load(Ordering::Relaxed); // the exchange looks again
+        if word != SLEEPERS {
+            // Also if there is one already, so that what came before this call is visible too. Nobody
+            // sleeps at such a value, so the bit may go. Release pairs with the Acquire in `try_acquire`.
+            let exchanged =
+                self.word.compare_exchange(word, UNIT, Ordering::Release, Ordering::Relaxed);
+            if exchanged.is_ok() {
+                return Ok(());
+            }
+        }
+        // Right at any value.
+        futex::store_and_wake_all(&self.word, UNIT as u16)?;
+        Ok(())
     }
 
     /// Waits until there is a unit, and takes none; tells whether there is. It may be gone on return.

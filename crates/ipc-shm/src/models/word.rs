@@ -1,0 +1,49 @@
+//! The word of a robust lock, without announcements.
+
+use ipc_core::sync::thread;
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+
+use super::{PARK, model};
+use crate::sync::robust::{Found, Look, RobustWord};
+
+#[test]
+fn the_lock_lets_in_one_at_a_time() {
+    model(3, || {
+        let shared = Arc::new((RobustWord::new(), UnsafeCell::new(0)));
+        let enter = |shared: Arc<(RobustWord, UnsafeCell<u32>)>, id| {
+            move || {
+                let found = shared.0.acquire(id, PARK).expect("no error");
+                assert_eq!(found, Look::Taken(Found::InOrder));
+                shared.1.with_mut(|data| unsafe { *data += 1 });
+                shared.0.release(id);
+            }
+        };
+        let others = [1, 2].map(|id| thread::spawn(enter(shared.clone(), id)));
+        enter(shared.clone(), 3)();
+        for other in others {
+            other.join().expect("no panic");
+        }
+        shared.1.with(|data| assert_eq!(unsafe { *data }, 3));
+    });
+}
+
+#[test]
+fn one_of_those_who_wait_learns_of_the_owners_death() {
+    model(3, || {
+        let lock = Arc::new(RobustWord::new());
+        assert_eq!(lock.acquire(9, PARK).expect("no error"), Look::Taken(Found::InOrder));
+        let waiters = [1, 2].map(|id| {
+            let lock = lock.clone();
+            thread::spawn(move || {
+                let found = lock.acquire(id, PARK).expect("no error");
+                lock.release(id);
+                found
+            })
+        });
+        lock.owner_dies(9);
+        let found = waiters.map(|waiter| waiter.join().expect("no panic"));
+        let told = found.iter().filter(|&&found| found == Look::Taken(Found::OwnerDied));
+        assert_eq!(told.count(), 1);
+    });
+}
