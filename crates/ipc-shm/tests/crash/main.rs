@@ -1,0 +1,18 @@
+//! Kills and stops a process at every instruction of each operation on shared memory, and looks at what
+//! it leaves to the others. `cargo xtask crash` runs it, in the release profile. How it works:
+//! `ipc_testing::crash`.
+
+mod place;
+mod segments;
+
+use std::process::ExitCode;
+
+use ipc_testing::crash::Suite;
+
+fn main() -> ExitCode {
+    // The C library installs a signal handler of its own with the first thread. It is to be there when
+    // the kit looks what a survivor has.
+    std::thread::spawn(|| {}).join().expect("no panic");
+    let scenes = [segments::scenes()];
+    Suite::start(scenes.into_iter().flatten().collect()).run()
+}
