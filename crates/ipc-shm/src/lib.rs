@@ -7,6 +7,8 @@
 //!   It is passed as a descriptor, and is gone with its last user.
 //! - [`Mapping`]: either of them in this process's address space: copies, atomics, raw pointers.
 //! - [`Semaphore`]: counts units in shared memory; loses no wake-up, whoever is killed.
+//! - [`Snapshot`]: one value that one process replaces, and any number read whole, even from memory
+//!   that they cannot write; [`Bell`] wakes who waits for the next.
 //! - [`BoundedBuffer`]: messages in slots, guarded by semaphores, for many senders and receivers.
 //!
 //! **When not to use it:** for messages between two processes, `ipc-ring` is much faster, learns of
@@ -51,6 +53,8 @@ mod mapping;
 mod memfd;
 #[cfg(all(test, ipc_loom))]
 mod models;
+#[cfg(not(ipc_loom))]
+mod process;
 mod robust_list;
 #[cfg_attr(ipc_loom, allow(dead_code))]
 mod robust_lock;
@@ -59,6 +63,7 @@ mod semaphore;
 #[cfg(not(ipc_loom))]
 mod shared;
 mod size;
+mod snapshot;
 mod spin;
 #[cfg(all(feature = "testing", not(ipc_loom)))]
 pub mod testing;
@@ -73,3 +78,6 @@ pub use semaphore::Semaphore;
 #[cfg(not(ipc_loom))]
 pub use shared::Shared;
 pub use size::Backing;
+pub use snapshot::Bell;
+#[cfg(not(ipc_loom))]
+pub use snapshot::{ClaimError, Snapshot, SnapshotReadError, SnapshotReader, SnapshotWriter};

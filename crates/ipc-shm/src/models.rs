@@ -7,6 +7,9 @@
 // loom answers: it fails a model in which two threads may be at one cell together.
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
+mod outcomes;
+mod snapshot;
+
 use ipc_core::sync::thread;
 use ipc_core::{Deadline, WaitStrategy};
 use loom::cell::UnsafeCell;

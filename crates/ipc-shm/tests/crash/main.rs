@@ -4,6 +4,7 @@
 
 mod place;
 mod segments;
+mod snapshot;
 
 use std::process::ExitCode;
 
@@ -13,6 +14,6 @@ fn main() -> ExitCode {
     // The C library installs a signal handler of its own with the first thread. It is to be there when
     // the kit looks what a survivor has.
     std::thread::spawn(|| {}).join().expect("no panic");
-    let scenes = [segments::scenes()];
+    let scenes = [segments::scenes(), snapshot::scenes()];
     Suite::start(scenes.into_iter().flatten().collect()).run()
 }
