@@ -9,6 +9,7 @@
 //! - [`Semaphore`]: counts units in shared memory; loses no wake-up, whoever is killed.
 //! - [`Snapshot`]: one value that one process replaces, and any number read whole, even from memory
 //!   that they cannot write; [`Bell`] wakes who waits for the next.
+//! - [`Heap`]: objects in shared memory, allocated by any process, linked by handles, found by name.
 //! - [`BoundedBuffer`]: messages in slots, guarded by semaphores, for many senders and receivers.
 //!
 //! **When not to use it:** for messages between two processes, `ipc-ring` is much faster, learns of
@@ -47,6 +48,7 @@ mod buffer;
 mod copy;
 #[cfg_attr(ipc_loom, allow(dead_code))]
 mod death;
+mod heap;
 #[cfg(not(ipc_loom))]
 mod layout;
 mod mapping;
@@ -70,6 +72,8 @@ pub mod testing;
 
 #[cfg(not(ipc_loom))]
 pub use buffer::{BoundedBuffer, BufferOptions, BufferReceiver, BufferSender};
+#[cfg(not(ipc_loom))]
+pub use heap::{Handle, Heap, HeapError, HeapOptions, Link, Names, Object, Owned, Recovered};
 pub use ipc_core::TypeIdentity;
 pub use mapping::{Access, Mapping};
 pub use memfd::{Memfd, Seals};

@@ -7,6 +7,7 @@
 // loom answers: it fails a model in which two threads may be at one cell together.
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
+mod heap;
 mod outcomes;
 mod snapshot;
 

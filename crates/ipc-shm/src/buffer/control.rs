@@ -215,13 +215,17 @@ impl Control {
 }
 
 /// The mutex, held.
-struct Locked<'a> {
+pub(crate) struct Locked<'a> {
     mutex: &'a RobustLock,
     announcement: Announcement,
 }
 
 impl<'a> Locked<'a> {
-    fn acquire(mutex: &'a RobustLock, patience: Patience) -> io::Result<Option<(Self, Found)>> {
+    /// Waits for the mutex until the deadline, and how it was found.
+    pub(crate) fn acquire(
+        mutex: &'a RobustLock,
+        patience: Patience,
+    ) -> io::Result<Option<(Self, Found)>> {
         /// How long even an operation that must not wait waits for another one to leave the mutex,
         /// which takes that one about the time of copying a message. One that was stopped inside
         /// keeps it for longer; then the answer is "full" or "empty".

@@ -12,6 +12,8 @@ mod memory;
 
 #[cfg(any(test, not(ipc_loom)))]
 pub(crate) use control::Control;
+#[cfg(not(ipc_loom))]
+pub(crate) use control::Locked;
 #[cfg(all(test, ipc_loom))]
 pub(crate) use control::Refusal;
 #[cfg(not(ipc_loom))]
