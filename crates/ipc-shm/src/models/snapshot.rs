@@ -122,7 +122,9 @@ fn who_waits_for_a_change_is_woken() {
             let shared = shared.clone();
             thread::spawn(move || {
                 let has_changed = || shared.0.load(Ordering::Acquire) == 1;
-                assert!(shared.1.wait(PARK, has_changed).expect("no error"));
+                assert!(
+                    shared.1.wait(PARK.strategy, PARK.deadline, has_changed).expect("no error")
+                );
             })
         });
         shared.0.store(1, Ordering::Release);
@@ -143,7 +145,9 @@ fn each_of_two_changes_wakes() {
             move || {
                 for change in 1..=2 {
                     let has_changed = || shared.0.load(Ordering::Acquire) >= change;
-                    assert!(shared.1.wait(PARK, has_changed).expect("no error"));
+                    assert!(
+                        shared.1.wait(PARK.strategy, PARK.deadline, has_changed).expect("no error")
+                    );
                 }
             }
         });

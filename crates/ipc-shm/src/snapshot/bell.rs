@@ -12,8 +12,8 @@
 use std::fmt;
 use std::io;
 
-use ipc_core::futex;
 use ipc_core::sync::{AtomicU32, Ordering, fence};
+use ipc_core::{Deadline, WaitStrategy, futex};
 
 use crate::spin::{Look, Patience};
 
@@ -71,13 +71,21 @@ impl Bell {
         Ok(())
     }
 
-    /// Waits until `has_changed`; tells whether it has, by the deadline.
-    #[cfg_attr(all(ipc_loom, not(test)), allow(dead_code))]
-    pub(crate) fn wait(
+    /// Waits until `has_changed`, at most until `deadline`; tells whether it has.
+    ///
+    /// `has_changed` loads with Acquire what the change has stored with Release. It is called often, and once
+    /// at least.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`futex::wait`].
+    pub fn wait(
         &self,
-        patience: Patience,
+        strategy: WaitStrategy,
+        deadline: Deadline,
         mut has_changed: impl FnMut() -> bool,
     ) -> io::Result<bool> {
+        let patience = Patience { deadline, strategy };
         loop {
             match patience.look(&mut has_changed) {
                 Look::Ready => return Ok(true),
@@ -92,7 +100,7 @@ impl Bell {
             // The announcement before the look. Pairs with the fence in `ring`.
             fence(Ordering::SeqCst);
             if exchanged.is_ok() && !has_changed() {
-                futex::wait(&self.word, announced, patience.deadline)?;
+                futex::wait(&self.word, announced, deadline)?;
             }
         }
     }

@@ -14,7 +14,6 @@ use ipc_core::{Deadline, Identified, TypeIdentity, WaitStrategy};
 use super::Bell;
 use super::sequence::{SLOTS, Sequence};
 use crate::process::ProcessToken;
-use crate::spin::Patience;
 use crate::{Mapping, Shared, copy};
 
 /// One value of type `T`, which one process replaces as often as it likes and any number of others
@@ -330,7 +329,7 @@ impl<'a, T: Identified> SnapshotReader<'a, T> {
         strategy: WaitStrategy,
         deadline: Deadline,
     ) -> io::Result<bool> {
-        bell.wait(Patience { deadline, strategy }, || self.version() != seen)
+        bell.wait(strategy, deadline, || self.version() != seen)
     }
 
     /// Whether a living process has claimed the cell. It may be stale on return.
