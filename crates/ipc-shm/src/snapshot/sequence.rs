@@ -20,12 +20,12 @@
 //! | instead | why not |
 //! |---|---|
 //! | one slot (the plain sequence lock) | a writer that is killed inside leaves no whole value; one that is stopped keeps all readers waiting |
-//! | two slots | a reader must begin anew whenever one value is committed while it copies. Against a writer that does nothing but write, see the record below |
-//! | three slots | nearly as good as four, but the slot is found by a division, and the numbering breaks where the version wraps around |
+//! | two slots | a reader must begin anew whenever one value is committed while it copies: four attempts of five, at 64 bytes, if the writer does nothing but write |
+//! | three slots | one attempt of six there, with four slots one of nine; and the numbering breaks where the version wraps around |
 //! | two slots and a count of readers in each (left-right, as `mmap-sync` has it) | readers must be able to write, so a hostile or a killed one holds the writer up: the count of a dead reader never falls |
 //! | a slot for each reader (Peterson 1983, Larsson 2009: also readers never begin anew) | as above: readers announce themselves, and their number has a bound |
 //!
-//! The measurements are in `benches/record`, in the file about the snapshot cell.
+//! The measurements are in `benches/record/2026-11-28-snapshot-cell.md`.
 
 use ipc_core::sync::{AtomicU64, Ordering, fence};
 
