@@ -46,9 +46,9 @@ impl Cell {
     }
 }
 
-/// The writer goes once around the slots and on to the one that was read first.
-#[test]
-fn a_reader_never_sees_a_torn_value() {
+/// What a reader gets, in one attempt, of a cell that has its first value, while others are published up to
+/// version `last`.
+fn attempts_while_published_up_to(last: u64) -> BTreeSet<Option<u64>> {
     let outcomes = Outcomes::default();
     let seen = outcomes.clone();
     model(4, move || {
@@ -56,33 +56,28 @@ fn a_reader_never_sees_a_torn_value() {
         cell.publish(1);
         let writer = thread::spawn({
             let cell = cell.clone();
-            move || (2..=SLOTS as u64 + 1).for_each(|version| cell.publish(version))
+            move || (2..=last).for_each(|version| cell.publish(version))
         });
         outcomes.add(cell.try_read());
         writer.join().expect("no panic");
-        assert_eq!(cell.try_read(), Some(SLOTS as u64 + 1), "the last one, once all is quiet");
+        assert_eq!(cell.try_read(), Some(last), "the last one, once all is quiet");
     });
+    seen.all()
+}
+
+/// The writer goes once around the slots and on to the one that was read first.
+#[test]
+fn a_reader_never_sees_a_torn_value() {
+    let last = SLOTS as u64 + 1;
     // Every version, and the overtaken reader.
-    let expected: BTreeSet<_> = (1..=SLOTS as u64 + 1).map(Some).chain([None]).collect();
-    assert_eq!(seen.all(), expected);
+    let expected: BTreeSet<_> = (1..=last).map(Some).chain([None]).collect();
+    assert_eq!(attempts_while_published_up_to(last), expected);
 }
 
 /// A reader that is overtaken by fewer values than there are slots keeps its copy.
 #[test]
 fn a_reader_need_not_begin_anew_for_two_values() {
-    let outcomes = Outcomes::default();
-    let seen = outcomes.clone();
-    model(4, move || {
-        let cell = Arc::new(Cell::new());
-        cell.publish(1);
-        let writer = thread::spawn({
-            let cell = cell.clone();
-            move || (2..=3).for_each(|version| cell.publish(version))
-        });
-        outcomes.add(cell.try_read());
-        writer.join().expect("no panic");
-    });
-    assert_eq!(seen.all(), BTreeSet::from([Some(1), Some(2), Some(3)]));
+    assert_eq!(attempts_while_published_up_to(3), BTreeSet::from([Some(1), Some(2), Some(3)]));
 }
 
 /// The first writer dies with one word of the next value written, another takes over.

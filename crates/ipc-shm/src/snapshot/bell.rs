@@ -9,6 +9,9 @@
 //! that at least one of them sees what the other has done. A ring that finds the bit clears it, counts and
 //! wakes everybody in one system call ([`futex::add_and_wake_all`]), which a kill cannot part.
 
+// Takes a word in mapped memory for a bell, and asserts that a bell may lie there.
+#![allow(unsafe_code)]
+
 use std::fmt;
 use std::io;
 
@@ -46,7 +49,6 @@ impl Bell {
     ///
     /// If it is out of bounds or not aligned to 4 bytes, or the mapping is read-only.
     #[cfg(not(ipc_loom))]
-    #[allow(unsafe_code)]
     pub fn at(mapping: &crate::Mapping, offset: usize) -> &Self {
         let word: *const AtomicU32 = mapping.atomic_u32(offset);
         // SAFETY: a bell is a transparent wrapper of the word, and lives as long.
@@ -62,7 +64,7 @@ impl Bell {
     #[inline]
     pub fn ring(&self) -> io::Result<()> {
         // The change before the look. Pairs with the fence in `wait`; without either the model
-        // `who_waits_for_a_change_is_woken` deadlocks.
+        // `each_of_two_changes_wakes` deadlocks.
         fence(Ordering::SeqCst);
         // Relaxed: the fence has ordered it.
         if self.word.load(Ordering::Relaxed) & SLEEPERS != 0 {
@@ -120,7 +122,6 @@ impl fmt::Debug for Bell {
 
 // SAFETY: one atomic word; any bits are a value.
 #[cfg(not(ipc_loom))]
-#[allow(unsafe_code)]
 unsafe impl crate::Shared for Bell {
     const IDENTITY: ipc_core::TypeIdentity =
         ipc_core::TypeIdentity::of_struct("ipc.Bell/1", size_of::<Self>(), align_of::<Self>(), &[]);
