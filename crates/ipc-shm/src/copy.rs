@@ -84,6 +84,21 @@ pub(crate) unsafe fn copy_out(source: *const u8, destination: &mut [u8]) {
     words.into_remainder().iter_mut().for_each(|byte| *byte = get_byte(&mut at));
 }
 
+/// Makes the shared bytes from `destination` on zeros.
+///
+/// # Safety
+///
+/// `len` bytes from `destination` on lie in one live, writable shared mapping, and no Rust reference to
+/// plain bytes covers any of them. Both are multiples of a word.
+#[cfg_attr(ipc_loom, allow(dead_code))]
+pub(crate) unsafe fn clear(destination: *mut u8, len: usize) {
+    for at in (0..len).step_by(WORD) {
+        let word = destination.wrapping_add(at).cast();
+        // SAFETY: within the bytes that the caller promised, and aligned.
+        unsafe { AtomicU64::from_ptr(word) }.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Whether [`string_move`] exists here. Miri runs no assembly.
 const HAS_STRING_MOVE: bool = cfg!(all(target_arch = "x86_64", not(miri)));
 

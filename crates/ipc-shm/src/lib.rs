@@ -13,6 +13,9 @@
 //!   [`Barrier`], [`OnceCell`]: synchronisation that lives in shared memory, and outlives any process that
 //!   uses it. [`Value`]: a plain value under a lock.
 //! - [`NamedSemaphore`]: a POSIX semaphore, shared with programs in C or Python.
+//! - [`Snapshot`]: one value that one process replaces, and any number read whole, even from memory
+//!   that they cannot write; [`Bell`] wakes who waits for the next.
+//! - [`Heap`]: objects in shared memory, allocated by any process, linked by handles, found by name.
 //! - [`BoundedBuffer`]: messages in slots, guarded by semaphores, for many senders and receivers.
 //!
 //! **When not to use it:** for messages between two processes, `ipc-ring` is much faster, learns of
@@ -52,6 +55,7 @@ mod buffer;
 mod copy;
 #[cfg_attr(ipc_loom, allow(dead_code))]
 mod death;
+mod heap;
 mod huge;
 #[cfg(not(ipc_loom))]
 mod layout;
@@ -64,11 +68,14 @@ mod models;
 mod new_file;
 mod options;
 #[cfg(not(ipc_loom))]
+mod process;
+#[cfg(not(ipc_loom))]
 mod region;
 mod segment;
 #[cfg(not(ipc_loom))]
 mod shared;
 mod size;
+mod snapshot;
 mod spin;
 #[cfg_attr(ipc_loom, allow(dead_code))]
 mod sync;
@@ -78,6 +85,8 @@ mod unmapped;
 
 #[cfg(not(ipc_loom))]
 pub use buffer::{BoundedBuffer, BufferOptions, BufferReceiver, BufferSender};
+#[cfg(not(ipc_loom))]
+pub use heap::{Handle, Heap, HeapError, HeapOptions, Link, Names, Object, Owned, Recovered};
 pub use huge::HugePages;
 pub use ipc_core::TypeIdentity;
 pub use ipc_core::handover::ChildEnd;
@@ -91,6 +100,9 @@ pub use segment::Segment;
 #[cfg(not(ipc_loom))]
 pub use shared::Shared;
 pub use size::Backing;
+pub use snapshot::Bell;
+#[cfg(not(ipc_loom))]
+pub use snapshot::{ClaimError, Snapshot, SnapshotReadError, SnapshotReader, SnapshotWriter};
 pub use sync::{
     AutoResetEvent, Barrier, BarrierError, BarrierMember, Condvar, LockError, ManualResetEvent,
     Mutex, MutexGuard, Once, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore,

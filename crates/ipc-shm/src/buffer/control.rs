@@ -214,13 +214,14 @@ impl Control {
 }
 
 /// The mutex, held.
-struct Locked<'a> {
+pub(crate) struct Locked<'a> {
     mutex: &'a RobustWord,
     announcement: Announcement,
 }
 
 impl<'a> Locked<'a> {
-    fn acquire<E>(
+    /// Waits for the mutex until the deadline, and how it was found.
+    pub(crate) fn acquire<E>(
         mutex: &'a RobustWord,
         patience: Patience,
     ) -> Result<Option<(Self, Found)>, Refusal<E>> {

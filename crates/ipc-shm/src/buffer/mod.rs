@@ -12,7 +12,8 @@ mod memory;
 
 #[cfg(any(test, not(ipc_loom)))]
 pub(crate) use control::Control;
-#[cfg(all(test, ipc_loom))]
+#[cfg(not(ipc_loom))]
+pub(crate) use control::Locked;
 pub(crate) use control::Refusal;
 #[cfg(not(ipc_loom))]
 pub use endpoint::{BufferReceiver, BufferSender};

@@ -11,10 +11,13 @@ mod barrier;
 mod buffer;
 mod condvar;
 mod event;
+mod heap;
 mod mutex;
 mod once;
+mod outcomes;
 mod rwlock;
 mod semaphore;
+mod snapshot;
 mod word;
 
 use ipc_core::sync::thread;
