@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::check_framing;
 use crate::check_plain;
 use crate::check_signals;
+use crate::check_splice;
 use crate::check_sync;
 use crate::clock::Clock;
 use crate::machine;
@@ -117,6 +118,12 @@ enum Part {
         #[arg(long, hide = true)]
         guest: Option<String>,
     },
+    /// Compare `splice`, `tee` and `vmsplice` with copying, at 64 KiB and 1 MiB.
+    CheckSplice {
+        /// Be another of its processes.
+        #[arg(long, hide = true)]
+        part: Option<String>,
+    },
     /// Measure as the host.
     #[command(hide = true)]
     Session { spec: String },
@@ -140,6 +147,7 @@ pub fn main(mechanisms: &[Mechanism]) -> ExitCode {
         Some(Part::CheckSync) => return check_sync::run(),
         Some(Part::SyncPartner { cpu, same_core }) => check_sync::answer(*cpu, same_core == "true"),
         Some(Part::CheckFraming { guest }) => return check_framing::run(guest.as_deref()),
+        Some(Part::CheckSplice { part }) => return check_splice::run(part.as_deref()),
         Some(Part::Session { spec }) => parse(spec).and_then(|spec| host::run(&spec, mechanisms)),
         Some(Part::Guest { spec }) => match parse(spec) {
             Ok(spec) => return guest::run(&spec, mechanisms),

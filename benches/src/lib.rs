@@ -19,6 +19,7 @@
 pub mod check_framing;
 pub mod check_plain;
 pub mod check_signals;
+pub mod check_splice;
 pub mod check_sync;
 pub mod cli;
 pub mod clock;

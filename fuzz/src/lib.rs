@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "frames_pipe", run: frames::pipe, needs_kernel: true },
     Target { name: "frames_socket", run: frames::socket, needs_kernel: true },
     Target { name: "name", run: name::run, needs_kernel: false },
+    Target { name: "pieces", run: ipc_pipe::testing::pieces, needs_kernel: true },
     Target { name: "ring", run: ring::operations, needs_kernel: false },
     Target { name: "ring_hello", run: ring::hello, needs_kernel: false },
     Target { name: "ring_hostile", run: ring::hostile_peer, needs_kernel: false },

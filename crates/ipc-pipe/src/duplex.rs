@@ -6,7 +6,7 @@ use std::process::Command;
 use ipc_core::handover::ChildEnd;
 use ipc_core::{
     Deadline, Direction, LinkProperties, OpenError, OpenErrorKind, Received, Receiver, RecvError,
-    Resource, SendError, Sender,
+    Resource, SendError, Sender, WaitStrategy,
 };
 
 use crate::{PipeReceiver, PipeSender, pipe};
@@ -49,6 +49,13 @@ pub fn duplex() -> Result<(DuplexPipe, DuplexPipe), OpenError> {
 }
 
 impl DuplexPipe {
+    /// Changes how this side's receives wait. See [`PipeReceiver::with_strategy`].
+    #[must_use]
+    pub fn with_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.receiver = self.receiver.with_strategy(strategy);
+        self
+    }
+
     /// What the link is like as a whole: as of its pipes, but both ways.
     pub fn properties(&self) -> LinkProperties {
         LinkProperties { direction: Direction::FullDuplex, ..self.sender.properties() }
@@ -150,7 +157,26 @@ pub fn half_duplex() -> Result<(HalfDuplexPipe, HalfDuplexPipe), OpenError> {
     Ok((side(first, true), side(second, false)))
 }
 
+#[cfg(feature = "testing")]
 impl HalfDuplexPipe {
+    /// A side over these ends.
+    pub(crate) fn over(ends: DuplexPipe, has_turn: bool) -> Self {
+        Self { ends, has_turn }
+    }
+
+    pub(crate) fn ends_mut(&mut self) -> &mut DuplexPipe {
+        &mut self.ends
+    }
+}
+
+impl HalfDuplexPipe {
+    /// Changes how this side waits to hear. See [`PipeReceiver::with_strategy`].
+    #[must_use]
+    pub fn with_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.ends = self.ends.with_strategy(strategy);
+        self
+    }
+
     /// Whether this side may send.
     pub fn has_turn(&self) -> bool {
         self.has_turn

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ipc_core::{Deadline, OpenError};
+use ipc_core::{Count, Deadline, Direction, LinkProperties, OpenError, Sender};
 
 use crate::{Fifo, FifoOptions, FifoReceiver, FifoSender};
 
@@ -51,6 +51,17 @@ pub struct DuplexFifoEnds {
     pub sender: FifoSender,
     /// Receives from the other side.
     pub receiver: FifoReceiver,
+}
+
+impl DuplexFifoEnds {
+    /// What the link is like as a whole: as of its FIFOs, but both ways, and of two processes.
+    pub fn properties(&self) -> LinkProperties {
+        LinkProperties {
+            direction: Direction::FullDuplex,
+            senders: Count::One,
+            ..self.sender.properties()
+        }
+    }
 }
 
 impl DuplexFifo {

@@ -8,7 +8,7 @@ use ipc_core::{
     Boundaries, Buffering, Capacity, Carrier, Count, Deadline, DeathNotice, Direction,
     Establishment, Lifetime, LinkProperties, MessageLength, Naming, OpenError, OpenErrorKind,
     Order, Received, Receiver, RecvError, Resource, SendError, Sender, SenderIdentity, WaitSource,
-    WhenFull,
+    WaitStrategy, WhenFull,
 };
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags};
 
@@ -305,6 +305,13 @@ impl FifoReceiver {
     #[must_use]
     pub fn with_max_message_bytes(mut self, bytes: usize) -> Self {
         self.reader.set_max_message_bytes(bytes);
+        self
+    }
+
+    /// Changes how receives wait. See [`PipeReceiver::with_strategy`](crate::PipeReceiver::with_strategy).
+    #[must_use]
+    pub fn with_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.reader.set_strategy(strategy);
         self
     }
 

@@ -1,7 +1,7 @@
-//! Giving an end of a pipe to a child process: as a numbered descriptor, or as its standard input or
+//! Giving an end of a pipe to a child process: as a descriptor of any number, or as its standard input or
 //! output. Leaves out the pipe itself, and how one child alone inherits: see [`ipc_core::handover`].
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::process::{Command, Stdio};
 
 use ipc_core::handover::{self, ChildEnd};
@@ -45,6 +45,39 @@ impl PipeSender {
         handover::give(self.into_blocking_descriptor()?, command, variable, &unnamed())
     }
 
+    /// Gives this end to the child that `command` will start, and only to it, as the descriptor of this
+    /// `number`, from 3 on: for programs that expect it there. How, and what may stand in the way:
+    /// [`ipc_core::handover::give_as`].
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::process::Command;
+    ///
+    /// let (sender, receiver) = ipc_pipe::pipe()?;
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "echo hi >&7"]);
+    ///
+    /// let given = sender.give_as(&mut command, 7)?;
+    /// let mut child = command.spawn()?;
+    /// drop(given); // now only the child holds it
+    ///
+    /// let mut text = String::new();
+    /// receiver.into_stream()?.read_to_string(&mut text)?;
+    /// assert_eq!(text, "hi\n");
+    /// child.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`give_to`](Self::give_to);
+    /// [`InvalidOption`](ipc_core::OpenErrorKind::InvalidOption) for a number that no descriptor may have
+    /// or that is a standard stream's; [`InUse`](ipc_core::OpenErrorKind::InUse) for one that is given to
+    /// children already.
+    pub fn give_as(self, command: &mut Command, number: RawFd) -> Result<ChildEnd, OpenError> {
+        handover::give_as(self.into_blocking_descriptor()?, command, number, &unnamed())
+    }
+
     /// In a child: takes the end whose descriptor's number is in the environment variable `variable`.
     /// It closes on exec from now on. Call it early, before the process starts children of its own.
     ///
@@ -57,6 +90,16 @@ impl PipeSender {
     /// pipe; [`InUse`](ipc_core::OpenErrorKind::InUse) if that is taken already.
     pub fn inherited(variable: &str) -> Result<Self, OpenError> {
         take(variable, OFlags::WRONLY)?.try_into()
+    }
+
+    /// In a child: takes the end whose descriptor has this number. See
+    /// [`inherited`](Self::inherited).
+    ///
+    /// # Errors
+    ///
+    /// As there, but for [`NotFound`](ipc_core::OpenErrorKind::NotFound).
+    pub fn inherited_as(number: RawFd) -> Result<Self, OpenError> {
+        take_number(number, OFlags::WRONLY)?.try_into()
     }
 
     /// This end as the standard output or error of a child:
@@ -82,6 +125,17 @@ impl PipeReceiver {
         handover::give(self.into_blocking_descriptor()?, command, variable, &unnamed())
     }
 
+    /// Gives this end to the child that `command` will start, and only to it, as the descriptor of this
+    /// `number`. Only before the first receive. See [`PipeSender::give_as`].
+    ///
+    /// # Errors
+    ///
+    /// As there; [`InvalidOption`](ipc_core::OpenErrorKind::InvalidOption) if it holds bytes that it has
+    /// read.
+    pub fn give_as(self, command: &mut Command, number: RawFd) -> Result<ChildEnd, OpenError> {
+        handover::give_as(self.into_blocking_descriptor()?, command, number, &unnamed())
+    }
+
     /// In a child: takes the end whose descriptor's number is in the environment variable `variable`.
     /// See [`PipeSender::inherited`].
     ///
@@ -90,6 +144,16 @@ impl PipeReceiver {
     /// As there.
     pub fn inherited(variable: &str) -> Result<Self, OpenError> {
         take(variable, OFlags::RDONLY)?.try_into()
+    }
+
+    /// In a child: takes the end whose descriptor has this number. See
+    /// [`PipeSender::inherited_as`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn inherited_as(number: RawFd) -> Result<Self, OpenError> {
+        take_number(number, OFlags::RDONLY)?.try_into()
     }
 
     /// This end as the standard input of a child: `command.stdin(receiver.into_stdio()?)`. The
@@ -111,4 +175,9 @@ fn unnamed() -> Resource {
 fn take(variable: &str, access: OFlags) -> Result<OwnedFd, OpenError> {
     let link = Resource::named("pipe of environment variable", variable);
     handover::take(variable, &link, |end| check_end(end, access, "inherit", &link))
+}
+
+fn take_number(number: RawFd, access: OFlags) -> Result<OwnedFd, OpenError> {
+    let link = Resource::unnamed(format!("pipe of descriptor {number}"));
+    handover::take_number(number, &link, |end| check_end(end, access, "inherit", &link))
 }

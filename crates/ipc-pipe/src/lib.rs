@@ -17,7 +17,8 @@
 //! - A send that timed out has no effect, at any length of message (how: [`PipeSender`]).
 //! - The end of the other side is [`RecvError::PeerGone`](ipc_core::RecvError::PeerGone) after the last
 //!   message, or [`SendError::PeerGone`](ipc_core::SendError::PeerGone): never the death of this process
-//!   by `SIGPIPE`, whatever it does with that signal.
+//!   by `SIGPIPE`, whatever it does with that signal. (Whether it ignores it is looked at once in each tick
+//!   of the coarse clock, 1 to 10 ms.)
 //! - A peer that writes nonsense is a typed error. No memory is taken on the word of a header.
 //! - Only the child that an end is given to inherits it.
 //!
@@ -69,6 +70,7 @@ mod quiet;
 mod reader;
 mod rendezvous;
 mod shared;
+mod splice;
 mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -82,4 +84,5 @@ pub use frame::ATOMIC_PAYLOAD;
 pub use ipc_core::handover::ChildEnd;
 pub use pipe::{DEFAULT_MAX_MESSAGE_BYTES, PipeReceiver, PipeSender, pipe};
 pub use shared::{SharedFifoReceiver, SharedFifoSender};
+pub use splice::SpliceError;
 pub use stream::{PipeReader, PipeWriter};

@@ -5,8 +5,11 @@
 //! default action: one that restored it, or whose `main` is C. We neither install a handler nor change
 //! the action, which belong to the program, but keep this one signal from reaching this thread:
 //!
-//! - Where the kernel can (`RWF_NOSIGNAL`, Linux 6.18), the write itself asks for no signal: nothing
-//!   more to do, at no cost that we could measure.
+//! - A short message, where the program ignores `SIGPIPE`, is a plain `write(2)`. Any call that could
+//!   ask for no signal takes a vector, which alone costs a third of a short write more
+//!   (`benches/record/2026-11-28-pipe-experiments.md`). How the signal stands is looked at once in each tick of
+//!   the coarse clock (1 to 10 ms): a program that ceases to ignore it is taken at its word one tick later.
+//! - Where the kernel can (`RWF_NOSIGNAL`, Linux 6.18), the write itself asks for no signal.
 //! - Elsewhere the write is between two changes of the thread's signal mask: `SIGPIPE` is blocked, and
 //!   one that the write raised is taken back before the mask is restored. It is raised for the thread
 //!   that writes (signal(7)), so no other thread can be hit or can take it. Two system calls more.
@@ -20,19 +23,45 @@ use std::os::fd::BorrowedFd;
 use std::ptr;
 
 use rustix::io::{Errno, ReadWriteFlags};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// `RWF_NOSIGNAL` of `<linux/fs.h>`, which rustix does not know yet.
 const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
 
-/// Writes without `SIGPIPE`, and remembers which way this kernel allows.
+/// Writes without `SIGPIPE`, and remembers which way this kernel and this program allow.
 #[derive(Debug)]
 pub(crate) struct QuietWrites {
     flag_works: bool,
+    /// Whether the program ignored the signal at `looked_at`, a tick of the coarse clock.
+    is_ignored: bool,
+    looked_at: Option<Timespec>,
 }
 
 impl QuietWrites {
     pub(crate) const fn new() -> Self {
-        Self { flag_works: true }
+        Self { flag_works: true, is_ignored: false, looked_at: None }
+    }
+
+    /// `write(2)`, for what is short. Never `EINTR`; `EPIPE` comes without the signal.
+    pub(crate) fn write_short(
+        &mut self,
+        descriptor: BorrowedFd<'_>,
+        bytes: &[u8],
+    ) -> rustix::io::Result<usize> {
+        if self.is_ignored() {
+            rustix::io::retry_on_intr(|| rustix::io::write(descriptor, bytes))
+        } else {
+            self.write(descriptor, &[IoSlice::new(bytes)])
+        }
+    }
+
+    fn is_ignored(&mut self) -> bool {
+        let now = Some(clock_gettime(ClockId::MonotonicCoarse)); // no system call
+        if self.looked_at != now {
+            self.is_ignored = sigpipe_is_ignored();
+            self.looked_at = now;
+        }
+        self.is_ignored
     }
 
     /// `writev(2)`. Never `EINTR`; `EPIPE` comes without the signal.
@@ -53,7 +82,7 @@ impl QuietWrites {
                     other => other,
                 }
             } else {
-                write_masked(descriptor, parts)
+                without_sigpipe(|| rustix::io::writev(descriptor, parts))
             };
             if result != Err(Errno::INTR) {
                 return result;
@@ -62,18 +91,32 @@ impl QuietWrites {
     }
 }
 
-fn write_masked(descriptor: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+/// Makes a call that may raise `SIGPIPE` for this thread, and takes that signal back.
+pub(crate) fn without_sigpipe(
+    call: impl FnOnce() -> rustix::io::Result<usize>,
+) -> rustix::io::Result<usize> {
     let sigpipe = SignalSet::of(libc::SIGPIPE);
     let before = sigpipe.block();
     // One that waits already is the program's own, which it had blocked; it must stay.
     let waited_before =
         before.contains(libc::SIGPIPE) && SignalSet::pending().contains(libc::SIGPIPE);
-    let result = rustix::io::writev(descriptor, parts);
+    let result = call();
     if result == Err(Errno::PIPE) && !waited_before {
         sigpipe.take_pending();
     }
     before.set_as_mask();
     result
+}
+
+/// Whether the program, as Rust's start-up code has it do, ignores `SIGPIPE`.
+fn sigpipe_is_ignored() -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: no new action is given, and the old one is written to memory of its size.
+    if unsafe { libc::sigaction(libc::SIGPIPE, ptr::null(), action.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: the call has succeeded, and so filled it.
+    unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// A `sigset_t`.
@@ -155,11 +198,17 @@ mod tests {
         assert_eq!(status.code(), Some(REACHED_THE_END), "{status}");
     }
 
+    fn without_the_flag() -> QuietWrites {
+        QuietWrites { flag_works: false, ..QuietWrites::new() }
+    }
+
     fn write_to_nobody(mut writes: QuietWrites) {
         let (reader, writer) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
         drop(reader);
         let result = writes.write(writer.as_fd(), &[IoSlice::new(b"x")]);
+        assert_eq!(result, Err(Errno::PIPE));
+        let result = writes.write_short(writer.as_fd(), b"x");
         assert_eq!(result, Err(Errno::PIPE));
     }
 
@@ -171,9 +220,27 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_ceases_to_ignore_the_signal_is_safe_a_tick_later() {
+        let name = "a_program_that_ceases_to_ignore_the_signal_is_safe_a_tick_later";
+        where_sigpipe_kills(name, || {
+            let mut writes = QuietWrites::new();
+            // SAFETY: ignores the signal; no handler is installed.
+            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+            assert!(writes.is_ignored());
+            // SAFETY: restores the default action.
+            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+            let tick = writes.looked_at;
+            while writes.is_ignored() {
+                assert_eq!(writes.looked_at, tick, "a new tick is a new look");
+            }
+            write_to_nobody(writes);
+        });
+    }
+
+    #[test]
     fn so_it_is_on_a_kernel_without_the_flag() {
         where_sigpipe_kills("so_it_is_on_a_kernel_without_the_flag", || {
-            write_to_nobody(QuietWrites { flag_works: false });
+            write_to_nobody(without_the_flag());
             assert!(!SignalSet::pending().contains(libc::SIGPIPE), "taken back");
             let mask = SignalSet::of(libc::SIGUSR1).block();
             assert!(!mask.contains(libc::SIGPIPE), "the mask is as it was");
@@ -187,10 +254,10 @@ mod tests {
             sigpipe.block();
             // SAFETY: sends a blocked signal to this thread.
             unsafe { libc::raise(libc::SIGPIPE) };
-            write_to_nobody(QuietWrites { flag_works: false });
+            write_to_nobody(without_the_flag());
             assert!(SignalSet::pending().contains(libc::SIGPIPE), "it is the program's");
             sigpipe.take_pending();
-            write_to_nobody(QuietWrites { flag_works: false });
+            write_to_nobody(without_the_flag());
             assert!(!SignalSet::pending().contains(libc::SIGPIPE), "that one was ours");
         });
     }

@@ -1,8 +1,11 @@
 //! Reads messages from the frames that come from the read end of a pipe, with patience. Leaves out
 //! where the descriptor came from.
 //!
-//! The reader takes from the kernel as much as its buffer holds, so many small messages cost one
-//! system call, and gathers a message of several frames in memory of its own. So a message that does not
+//! Of a pipe, the reader takes one message with each call where it can guess its length. It could take all
+//! that are there, but then it would be ahead of its writer most of the time and sleep, and each write
+//! would have to wake it: that costs more than the calls that it saves (measured: 490 ns a message
+//! instead of 430 by a reader that sleeps at once, and 570 by one that looks first). Of a FIFO it takes
+//! all that its buffer holds, so that whoever reads after it begins at a header. It gathers a message of several frames in memory of its own. So a message that does not
 //! fit the caller's buffer stays here, and one whose sender dies half-way is dropped. Nothing is
 //! allocated on the word of a header: memory grows with the bytes that have come.
 
@@ -22,17 +25,13 @@ use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header};
 use crate::rendezvous;
 use crate::unfinished::{TAG_LEN, Unfinished};
 
-/// A reader that takes many messages with one call is ahead of its writer most of the time. If it slept
-/// each time, every write would have to wake it, which costs more than the write (measured: 720 ns
-/// instead of 270). So it looks a few times before it sleeps, with pauses in which some more messages
-/// come. It learns whether that pays, see [`SpinBudget`].
-const LOOKS: u32 = 8;
-/// Pauses of the processor between two looks: some 500 ns.
-const PAUSES: u32 = 24;
+/// Pauses of the processor between two looks, some 500 ns: a look is a system call, and takes the pipe's
+/// lock from the writer.
+const PAUSES_PER_LOOK: u32 = 24;
 
-/// Up to this length in bytes, messages are received through the reader's own buffer, many with one
-/// call; longer ones into the caller's.
-const COPIED_LEN_MAX: usize = 4096;
+/// Up to this length in bytes, messages are received through the reader's own buffer: a call that
+/// scatters costs more than copying. Longer ones are read into the caller's.
+const COPIED_LEN_MAX: usize = 1024;
 
 /// The least that the reader's buffer holds, in bytes: what a pipe of default capacity does.
 const MIN_INPUT_LEN: usize = 64 * 1024;
@@ -51,10 +50,11 @@ pub(crate) struct FrameReader {
     frame: Option<FrameUnderWay>,
     /// Long messages of many senders, which come in pieces.
     unfinished: Unfinished,
-    /// How many bytes of the stream have been looked at.
-    position: u64,
-    /// Length of the last message: the best guess for the next.
-    last_len: usize,
+    /// How many bytes have come from the kernel, those that still lie in `input` among them.
+    received: u64,
+    /// Length of the last message: the best guess for the next, once there was one.
+    last_len: Option<usize>,
+    strategy: WaitStrategy,
     /// How often to look again before sleeping.
     budget: SpinBudget,
     /// What the peer did that no sender does. Nothing is read any more.
@@ -121,9 +121,10 @@ impl FrameReader {
             gathered: Gathered::default(),
             frame: None,
             unfinished: Unfinished::default(),
-            position: 0,
-            last_len: 0,
-            budget: SpinBudget::new(WaitStrategy::Adaptive { spins: LOOKS }),
+            received: 0,
+            last_len: None,
+            strategy: WaitStrategy::Park,
+            budget: SpinBudget::new(WaitStrategy::Park),
             poisoned: None,
         }
     }
@@ -138,6 +139,17 @@ impl FrameReader {
 
     pub(crate) fn set_max_message_bytes(&mut self, bytes: usize) {
         self.rules.max_message_bytes = bytes;
+    }
+
+    pub(crate) fn set_strategy(&mut self, strategy: WaitStrategy) {
+        self.strategy = strategy;
+        self.budget = SpinBudget::new(match strategy {
+            // Its pauses are ours; each look has many.
+            WaitStrategy::Adaptive { spins } => {
+                WaitStrategy::Adaptive { spins: spins.div_ceil(PAUSES_PER_LOOK) }
+            }
+            other => other,
+        });
     }
 
     /// Whether nothing has been read from the kernel that was not delivered.
@@ -157,7 +169,6 @@ impl FrameReader {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        self.descriptor.suit(Deadline::Now, 0, &self.link)?;
         self.gathered.move_into(buffer);
         let result = self.receive_into(buffer, deadline);
         self.gathered.move_out_of(buffer); // what is left of a message that is not whole
@@ -174,6 +185,7 @@ impl FrameReader {
             if let Some(whole) = self.next_whole(buffer)? {
                 return self.deliver(whole, buffer);
             }
+            self.suit(deadline)?;
             match self.fill_into(buffer)? {
                 Fill::Bytes => {
                     if looks.take().is_some() {
@@ -181,17 +193,23 @@ impl FrameReader {
                     }
                 }
                 Fill::Nothing if deadline != Deadline::Now => {
-                    let left = looks.get_or_insert_with(|| self.budget.begin().unwrap_or(0));
-                    if *left > 0 {
-                        *left -= 1;
-                        (0..PAUSES).for_each(|_| std::hint::spin_loop());
-                        continue;
+                    let left = looks.get_or_insert_with(|| self.budget.begin());
+                    match left {
+                        Some(0) => {
+                            looks = None;
+                            self.budget.slept();
+                            if !self.wait_for_bytes(deadline)? {
+                                return Err(RecvError::no_message(deadline));
+                            }
+                            continue;
+                        }
+                        Some(left) => *left -= 1,
+                        None => {} // looks for ever
                     }
-                    looks = None;
-                    self.budget.slept();
-                    if !self.wait_for_bytes(deadline)? {
+                    if deadline.has_passed() {
                         return Err(RecvError::no_message(deadline));
                     }
+                    (0..PAUSES_PER_LOOK).for_each(|_| std::hint::spin_loop());
                 }
                 Fill::Nothing | Fill::NoSenderYet => {
                     if !self.wait_for_bytes(deadline)? {
@@ -207,6 +225,17 @@ impl FrameReader {
         }
     }
 
+    /// Makes reads block where that is the whole wait: one system call, where asking, being refused and
+    /// polling takes three, and polling makes every later write of the peer dearer
+    /// (`benches/record/2026-11-28-pipe-experiments.md`).
+    #[inline]
+    fn suit(&mut self, deadline: Deadline) -> Result<(), OsError> {
+        let patience = if self.strategy == WaitStrategy::Park { deadline } else { Deadline::Now };
+        let missing = self.frame.as_ref().map_or(0, |frame| frame.missing);
+        let expected = self.last_len.unwrap_or(0).max(missing);
+        self.descriptor.suit(patience, expected, &self.link)
+    }
+
     /// Reads once from the kernel, without blocking.
     pub(crate) fn fill(&mut self) -> Result<Fill, OsError> {
         self.descriptor.suit(Deadline::Now, 0, &self.link)?;
@@ -215,22 +244,30 @@ impl FrameReader {
 
     fn fill_into(&mut self, buffer: &mut [u8]) -> Result<Fill, OsError> {
         let is_between_messages = self.frame.is_none() && self.gathered.is_empty();
-        if is_between_messages && self.input.bytes().is_empty() && self.last_len > COPIED_LEN_MAX {
-            return self.fill_in_place(buffer);
+        // Where it may be read alone, and there was one to guess from.
+        let guess = self.last_len.filter(|_| !self.rules.many_senders);
+        if is_between_messages && self.input.bytes().is_empty() {
+            if let Some(guess) = guess.filter(|&len| len > COPIED_LEN_MAX) {
+                return self.fill_in_place(guess, buffer);
+            }
         }
+        let next_len = guess.map(|len| HEADER_LEN + len.min(COPIED_LEN_MAX));
         let (read, into_message) = match &mut self.frame {
             None => {
+                let held = self.input.bytes().len(); // less than a header
                 let room = self.input.room();
+                let len = next_len.map_or(room.len(), |len| room.len().min(len - held));
+                let room = &mut room[..len];
                 (rustix::io::retry_on_intr(|| rustix::io::read(&self.descriptor, &mut *room)), 0)
             }
-            // The rest of the frame goes where it belongs; what follows it, into the input: where
-            // another long one is to be expected no more than its header.
+            // The rest of the frame goes where it belongs; what follows it, into the input, but not of
+            // another long one.
             Some(frame) => {
                 let message = self.gathered.room(frame.missing, buffer);
                 let into_message = message.len();
                 let input = self.input.room();
                 let is_long = frame.more || frame.missing > COPIED_LEN_MAX;
-                let after = if is_long { HEADER_LEN } else { input.len() };
+                let after = if is_long { 0 } else { next_len.unwrap_or(input.len()) };
                 let mut parts = [IoSliceMut::new(message), IoSliceMut::new(&mut input[..after])];
                 let read =
                     rustix::io::retry_on_intr(|| rustix::io::readv(&self.descriptor, &mut parts));
@@ -240,6 +277,7 @@ impl FrameReader {
         match read {
             Ok(0) => why_nothing(self.descriptor.as_fd(), &self.link),
             Ok(len) => {
+                self.received += len as u64;
                 let into_message = len.min(into_message);
                 self.input.end += len - into_message;
                 if let Some(frame) = &mut self.frame {
@@ -254,14 +292,13 @@ impl FrameReader {
     }
 
     /// Reads between two messages with one call that puts the next straight into the caller's buffer,
-    /// on the guess that it is as long as the last one, and the header behind it into the input.
-    fn fill_in_place(&mut self, buffer: &mut [u8]) -> Result<Fill, OsError> {
-        let guess = self.last_len.min(buffer.len());
-        let (mut header, mut next) = ([0; HEADER_LEN], [0; HEADER_LEN]);
+    /// on the guess that it is as long as the last one.
+    fn fill_in_place(&mut self, guess: usize, buffer: &mut [u8]) -> Result<Fill, OsError> {
+        let guess = guess.min(buffer.len());
+        let mut header = [0; HEADER_LEN];
         let read = rustix::io::retry_on_intr(|| {
-            let message = &mut buffer[..guess];
-            let (header, next) = (IoSliceMut::new(&mut header), IoSliceMut::new(&mut next));
-            let mut parts = [header, IoSliceMut::new(message), next];
+            let message = IoSliceMut::new(&mut buffer[..guess]);
+            let mut parts = [IoSliceMut::new(&mut header), message];
             rustix::io::readv(&self.descriptor, &mut parts)
         });
         let read = match read {
@@ -270,21 +307,20 @@ impl FrameReader {
             Err(Errno::AGAIN) => return Ok(Fill::Nothing),
             Err(error) => return Err(OsError::new("readv", &self.link, error)),
         };
+        self.received += read as u64;
         let of_header = read.min(HEADER_LEN);
-        let of_message = (read - of_header).min(guess);
-        let of_next = read - of_header - of_message;
+        let of_message = read - of_header;
         let found = Header::from_bytes(header);
-        let is_as_guessed = of_header == HEADER_LEN
+        let is_of_one_message = of_header == HEADER_LEN
             && found.is_whole()
             && self.check(found).is_ok()
-            && (found.len == guess || found.len > guess && of_next == 0);
-        if is_as_guessed && found.len <= buffer.len() {
+            && found.len >= of_message;
+        if is_of_one_message && found.len <= buffer.len() {
             self.gathered.begin_in_buffer(of_message);
             self.frame = Some(FrameUnderWay { missing: found.len - of_message, more: false });
-            self.input.hold(&[&next[..of_next]]);
+            self.input.clear();
         } else {
-            let (header, message) = (&header[..of_header], &buffer[..of_message]);
-            self.input.hold(&[header, message, &next[..of_next]]);
+            self.input.hold(&[&header[..of_header], &buffer[..of_message]]);
         }
         Ok(Fill::Bytes)
     }
@@ -373,13 +409,13 @@ impl FrameReader {
                 let held = self.input.bytes().len() as u64;
                 let end = &self.descriptor;
                 let has_sender = |tag| rendezvous::has_sender(end.as_fd(), tag);
-                let written = (self.position + held).saturating_add(unread);
-                self.unfinished.forget_dead(self.position, written, has_sender);
+                let written = self.received.saturating_add(unread);
+                self.unfinished.forget_dead(self.received - held, written, has_sender);
             }
-            self.unfinished.begin(tag, piece);
+            self.unfinished.begin(tag, piece, self.rules.max_message_bytes)?;
             None
         };
-        self.consume(HEADER_LEN + header.len);
+        self.input.start += HEADER_LEN + header.len;
         Ok(match message {
             None => Piece::Taken,
             Some(message) => {
@@ -388,11 +424,6 @@ impl FrameReader {
                 Piece::Last
             }
         })
-    }
-
-    fn consume(&mut self, len: usize) {
-        self.input.start += len;
-        self.position += len as u64;
     }
 
     /// Whether a sender may write this header at this place.
@@ -423,7 +454,7 @@ impl FrameReader {
             Whole::InInput { len } => {
                 let message = &self.input.bytes()[HEADER_LEN..][..len];
                 buffer[..len].copy_from_slice(message);
-                self.consume(HEADER_LEN + len);
+                self.input.start += HEADER_LEN + len;
             }
             Whole::Gathered => {
                 self.gathered.move_into(buffer);
@@ -431,7 +462,7 @@ impl FrameReader {
                 self.frame = None;
             }
         }
-        self.last_len = needed;
+        self.last_len = Some(needed);
         Ok(Received::of_len(needed))
     }
 

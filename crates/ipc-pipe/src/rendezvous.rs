@@ -116,13 +116,18 @@ pub(crate) fn claim_tag(end: BorrowedFd<'_>, link: &Resource) -> Result<u32, OsE
         // The standard library's source of numbers that nobody foresees.
         let number = RandomState::new().build_hasher().finish();
         let tag = (number as u32 >> 1).max(1);
-        match fcntl_lock(end, libc::F_OFD_SETLK, &mut lock_of_byte(tag, libc::F_WRLCK)) {
+        match hold_tag(end, tag) {
             Ok(()) => return Ok(tag),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => {}
             Err(error) if Errno::from_io_error(&error) == Some(Errno::ACCESS) => {}
             Err(error) => return Err(OsError::new("fcntl(F_OFD_SETLK)", link, error)),
         }
     }
+}
+
+/// Takes this tag for this write end.
+pub(crate) fn hold_tag(end: BorrowedFd<'_>, tag: u32) -> io::Result<()> {
+    fcntl_lock(end, libc::F_OFD_SETLK, &mut lock_of_byte(tag, libc::F_WRLCK))
 }
 
 /// Whether there is a write end that has this tag; yes, if the kernel does not say.

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ipc_core::{OpenError, SendError};
+use ipc_core::{OpenError, Resource, SendError};
 
 use crate::reader::FrameReader;
 use crate::writer::FrameWriter;
@@ -42,6 +42,10 @@ impl PipeWriter {
         Self { writer }
     }
 
+    pub(crate) fn link(&self) -> &Resource {
+        self.writer.link()
+    }
+
     pub(crate) fn into_blocking_descriptor(self) -> Result<OwnedFd, OpenError> {
         let link = self.writer.link().clone();
         let end = self.writer.into_end();
@@ -52,6 +56,10 @@ impl PipeWriter {
 impl PipeReader {
     pub(crate) fn new(reader: FrameReader) -> Self {
         Self { reader }
+    }
+
+    pub(crate) fn link(&self) -> &Resource {
+        self.reader.link()
     }
 
     pub(crate) fn into_blocking_descriptor(self) -> Result<OwnedFd, OpenError> {

@@ -20,7 +20,7 @@ use ipc_core::{Deadline, Interest, OsError, Resource, SendError, WaitSource, pol
 use rustix::io::Errno;
 
 use crate::end::End;
-use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD, TAGGED_PAYLOAD};
+use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD, PIPE_BUF, TAGGED_PAYLOAD};
 use crate::quiet::QuietWrites;
 use crate::unfinished::TAG_LEN;
 
@@ -34,6 +34,8 @@ pub(crate) struct FrameWriter {
     /// Which of many senders this is, where long messages must say so.
     tag: Option<u32>,
     writes: QuietWrites,
+    /// A short frame in one piece: copying costs less than a call that gathers.
+    scratch: Vec<u8>,
     /// The rest of a frame that was begun when the time ran out.
     owed: Vec<u8>,
 }
@@ -43,7 +45,8 @@ impl FrameWriter {
     pub(crate) fn new(descriptor: OwnedFd, link: Resource, max_message_bytes: usize) -> Self {
         let writes = QuietWrites::new();
         let descriptor = End::new(descriptor);
-        Self { descriptor, link, max_message_bytes, tag: None, writes, owed: Vec::new() }
+        let (scratch, owed) = (Vec::new(), Vec::new());
+        Self { descriptor, link, max_message_bytes, tag: None, writes, scratch, owed }
     }
 
     pub(crate) fn link(&self) -> &Resource {
@@ -155,10 +158,16 @@ impl FrameWriter {
     ) -> Result<(), SendError> {
         let header = header.to_bytes();
         let mut written = 0;
-        let parts: [&[u8]; 3] = [&header, payload, &[]];
-        let tagged: [&[u8]; 3] = [&header, tag, payload];
-        let parts = if tag.is_empty() { &parts[..2] } else { &tagged };
-        let result = self.write_all(parts, &mut written, deadline);
+        let result = if HEADER_LEN + tag.len() + payload.len() <= PIPE_BUF {
+            let mut frame = std::mem::take(&mut self.scratch);
+            frame.clear();
+            [&header, tag, payload].into_iter().for_each(|part| frame.extend_from_slice(part));
+            let result = self.write_all(&[&frame], &mut written, deadline);
+            self.scratch = frame;
+            result
+        } else {
+            self.write_all(&[&header, payload], &mut written, deadline) // those with a tag are short
+        };
         if result.is_err() && written > 0 {
             // Only of a frame without a tag: those with one are atomic.
             self.owed.extend_from_slice(header.get(written..).unwrap_or_default());
@@ -188,14 +197,20 @@ impl FrameWriter {
         written: &mut usize,
         deadline: Deadline,
     ) -> Result<(), SendError> {
-        let mut rest = [IoSlice::new(&[]); 3];
-        let mut skip = *written;
-        for (slice, part) in rest.iter_mut().zip(parts) {
-            let from = skip.min(part.len());
-            *slice = IoSlice::new(&part[from..]);
-            skip -= from;
-        }
-        match self.writes.write(self.descriptor.as_fd(), &rest[..parts.len()]) {
+        let descriptor = self.descriptor.as_fd();
+        let result = if let [whole] = parts {
+            self.writes.write_short(descriptor, &whole[*written..])
+        } else {
+            let mut rest = [IoSlice::new(&[]); 2];
+            let mut skip = *written;
+            for (slice, part) in rest.iter_mut().zip(parts) {
+                let from = skip.min(part.len());
+                *slice = IoSlice::new(&part[from..]);
+                skip -= from;
+            }
+            self.writes.write(descriptor, &rest)
+        };
+        match result {
             Ok(len) => *written += len,
             Err(Errno::AGAIN) => {
                 let ready = deadline != Deadline::Now

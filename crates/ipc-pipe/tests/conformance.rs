@@ -1,5 +1,12 @@
-//! The conformance suite, on pipes and on FIFOs.
+//! The conformance suite, on pipes and on FIFOs, one way and both ways, and with a receiver that looks before it sleeps.
 
-ipc_testing::conformance!(pipe, ipc_pipe::testing::Pipe);
-ipc_testing::conformance!(fifo, ipc_pipe::testing::Fifo);
-ipc_testing::conformance!(fifo_shared, ipc_pipe::testing::SharedFifo);
+use ipc_core::WaitStrategy;
+use ipc_pipe::testing::{Duplex, DuplexFifo, Fifo, HalfDuplex, Pipe, SharedFifo, WaitingPipe};
+
+ipc_testing::conformance!(pipe, Pipe);
+ipc_testing::conformance!(pipe_adaptive, WaitingPipe(WaitStrategy::adaptive()));
+ipc_testing::conformance!(pipe_duplex, Duplex);
+ipc_testing::conformance!(pipe_half_duplex, HalfDuplex);
+ipc_testing::conformance!(fifo, Fifo);
+ipc_testing::conformance!(fifo_shared, SharedFifo);
+ipc_testing::conformance!(fifo_duplex, DuplexFifo);

@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use ipc_core::{Deadline, OpenErrorKind, Receiver, RecvError, Sender};
-use ipc_pipe::{PipeReceiver, PipeSender};
+use ipc_pipe::{ChildEnd, PipeReceiver, PipeSender};
+use ipc_testing::between_processes;
 
 const CHILD_OF: &str = "IPC_PIPE_CHILD_OF";
 
@@ -75,18 +76,21 @@ fn a_child_receives_and_sends_by_numbered_descriptors() {
     drop(command);
 }
 
-#[test]
-fn a_sibling_started_at_the_same_moment_inherits_nothing() {
+/// A process that lives until its standard input is closed.
+fn start_cat() -> Child {
+    let mut command = Command::new("cat");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("started")
+}
+
+/// Gives an end to a child by `give` while another thread starts a sibling.
+fn only_the_chosen_child_inherits(give: impl Fn(PipeSender, &mut Command) -> ChildEnd) {
     for round in 0..50 {
         let (sender, mut receiver) = ipc_pipe::pipe().expect("a pipe");
         let mut chosen = Command::new("cat");
         chosen.stdin(Stdio::piped()).stdout(Stdio::null());
-        let given = sender.give_to(&mut chosen, "PIPE").expect("given");
+        let given = give(sender, &mut chosen);
         let (mut chosen, mut sibling) = thread::scope(|scope| {
-            let sibling = scope.spawn(|| {
-                let mut command = Command::new("cat");
-                command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("started")
-            });
+            let sibling = scope.spawn(start_cat);
             (chosen.spawn().expect("started"), sibling.join().expect("no panic"))
         });
         drop(given);
@@ -99,6 +103,12 @@ fn a_sibling_started_at_the_same_moment_inherits_nothing() {
         drop(sibling.stdin.take());
         sibling.wait().expect("reaped");
     }
+}
+
+#[test]
+fn a_sibling_started_at_the_same_moment_inherits_nothing() {
+    only_the_chosen_child_inherits(|end, child| end.give_to(child, "PIPE").expect("given"));
+    only_the_chosen_child_inherits(|end, child| end.give_as(child, 77).expect("given"));
 }
 
 #[test]
@@ -247,4 +257,125 @@ fn an_end_below_the_standard_streams_is_moved_above_them() {
     }
     let status = child_of("an_end_below_the_standard_streams_is_moved_above_them").status();
     assert!(status.expect("started").success());
+}
+
+/// What a shell reads or writes under this number of its own. It knows nothing of us.
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
+}
+
+fn read_all(receiver: PipeReceiver) -> String {
+    let mut text = String::new();
+    receiver.into_stream().expect("nothing was received").read_to_string(&mut text).expect("read");
+    text
+}
+
+#[test]
+fn a_shell_finds_its_ends_under_the_numbers_that_it_expects() {
+    // In a process of its own, where nothing else opens and closes what has these numbers.
+    between_processes!(
+        |guest| {
+            guest.finish();
+            let (to_shell, its_input) = ipc_pipe::pipe().expect("a pipe");
+            let (its_output, from_shell) = ipc_pipe::pipe().expect("a pipe");
+            let mut command = shell("cat <&8 >&7; echo hi >&7");
+            let given = [
+                its_output.give_as(&mut command, 7).expect("given"),
+                its_input.give_as(&mut command, 8).expect("given"),
+            ];
+            assert_eq!([given[0].number(), given[1].number()], [7, 8]);
+            let mut child = command.spawn().expect("started");
+            drop(given);
+            writeln!(to_shell.into_stream().expect("nothing was sent"), "there and back")
+                .expect("written");
+            assert_eq!(read_all(from_shell), "there and back\nhi\n");
+            assert!(child.wait().expect("reaped").success());
+        },
+        |_host| {}
+    );
+}
+
+#[test]
+fn a_number_that_is_something_elses_here_is_the_childs_end_there() {
+    // Whatever has these numbers now: many small ones are taken in any process.
+    let taken: Vec<_> = (0..20).map(|_| fs::File::open("/dev/null").expect("opened")).collect();
+    for number in taken.iter().map(AsRawFd::as_raw_fd) {
+        let (sender, receiver) = ipc_pipe::pipe().expect("a pipe");
+        // A shell redirects numbers of one digit only; by its path every descriptor can be written to.
+        let mut command = shell(&format!("echo for {number} > /proc/self/fd/{number}"));
+        let given = sender.give_as(&mut command, number).expect("given");
+        let mut child = command.spawn().expect("started");
+        drop(given);
+        assert_eq!(read_all(receiver), format!("for {number}\n"));
+        assert!(child.wait().expect("reaped").success());
+    }
+    // Each is still here what it was.
+    for file in &taken {
+        assert_eq!((&*file).read(&mut [0; 1]).expect("still /dev/null"), 0);
+    }
+}
+
+#[test]
+fn a_child_of_this_crate_takes_an_end_by_its_number() {
+    if is_child() {
+        let error = PipeReceiver::inherited_as(99).expect_err("it is the write end");
+        assert!(matches!(error.kind(), OpenErrorKind::InvalidOption { .. }), "{error}");
+        assert!(error.to_string().contains("descriptor 99"), "{error}");
+        let mut sender = PipeSender::inherited_as(99).expect("given");
+        let error = PipeSender::inherited_as(99).expect_err("taken");
+        assert!(matches!(error.kind(), OpenErrorKind::InUse(_)), "{error}");
+        sender.send(b"by number").expect("sent");
+        return;
+    }
+    let (sender, mut receiver) = ipc_pipe::pipe().expect("a pipe");
+    let mut command = child_of("a_child_of_this_crate_takes_an_end_by_its_number");
+    let given = sender.give_as(&mut command, 99).expect("given");
+    let mut child = command.spawn().expect("started");
+    drop(given);
+    let mut buffer = [0; 16];
+    let received = receiver.recv(&mut buffer);
+    assert!(child.wait().expect("reaped").success());
+    assert_eq!(&buffer[..received.expect("the child's word").len], b"by number");
+}
+
+#[test]
+fn numbers_that_cannot_be_given_are_typed_errors() {
+    let give = |number| {
+        let (sender, _receiver) = ipc_pipe::pipe().expect("a pipe");
+        sender.give_as(&mut Command::new("true"), number)
+    };
+    for number in [-1, 0, 2, i32::MAX] {
+        let error = give(number).expect_err("no descriptor of ours may have it");
+        let OpenErrorKind::InvalidOption { option, .. } = error.kind() else { panic!("{error}") };
+        assert_eq!(*option, "descriptor number");
+    }
+    // One that this process gives to all its children, as an old C library might.
+    let for_all =
+        rustix::io::fcntl_dupfd_cloexec(fs::File::open("/dev/null").expect("opened"), 300)
+            .expect("free");
+    rustix::io::fcntl_setfd(&for_all, rustix::io::FdFlags::empty()).expect("set");
+    let error = give(for_all.as_raw_fd()).expect_err("children have it already");
+    assert!(matches!(error.kind(), OpenErrorKind::InUse(_)), "{error}");
+}
+
+#[test]
+fn a_number_that_changed_hands_before_the_start_fails_the_start() {
+    let (sender, receiver) = ipc_pipe::pipe().expect("a pipe");
+    let occupant =
+        rustix::io::fcntl_dupfd_cloexec(fs::File::open("/dev/null").expect("opened"), 400)
+            .expect("free");
+    let number = occupant.as_raw_fd();
+    let mut command = shell("echo never");
+    let given = sender.give_as(&mut command, number).expect("given in its place");
+    drop(occupant);
+    let other =
+        rustix::io::fcntl_dupfd_cloexec(fs::File::open("/dev/zero").expect("opened"), number)
+            .expect("free again");
+    assert_eq!(other.as_raw_fd(), number);
+    let error = command.spawn().expect_err("it is not what it was");
+    assert_eq!(error.raw_os_error(), Some(16), "{error}"); // EBUSY
+    drop(given);
+    assert_eq!(read_all(receiver), "", "nothing came through");
 }

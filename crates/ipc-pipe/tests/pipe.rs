@@ -6,7 +6,9 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use ipc_core::{Armed, Deadline, OpenErrorKind, Receiver, RecvError, SendError, Sender, poll};
+use ipc_core::{
+    Armed, Deadline, OpenErrorKind, Receiver, RecvError, SendError, Sender, WaitStrategy, poll,
+};
 use ipc_pipe::testing::Pipe;
 use ipc_pipe::{ATOMIC_PAYLOAD, PipeReceiver, PipeSender};
 use ipc_testing::process::wait_until_parked;
@@ -460,4 +462,27 @@ fn a_descriptor_that_is_no_end_of_a_pipe_is_refused() {
     let writer = std::os::fd::OwnedFd::from(sender.into_stream().expect("nothing was sent"));
     let error = PipeReceiver::try_from(writer).expect_err("the other end");
     assert!(error.to_string().contains("read end"), "{error}");
+}
+
+#[test]
+fn a_receiver_that_never_sleeps_still_sees_its_deadline_and_the_end() {
+    between_processes!(
+        |guest| {
+            let mut receiver = receiver_from(guest).with_strategy(WaitStrategy::Spin);
+            let deadline = Deadline::after(Duration::from_millis(20));
+            let result = receiver.recv_deadline(&mut [0; 8], deadline);
+            assert!(matches!(result, Err(RecvError::TimedOut)), "{result:?}");
+            assert!(deadline.has_passed());
+            guest.tell("send");
+            assert_eq!(next(&mut receiver), b"found by looking");
+            guest.tell("end");
+            assert!(is_gone(receiver.recv(&mut [0; 8])));
+        },
+        |host| {
+            let mut sender = join_sender(host);
+            host.hear();
+            sender.send(b"found by looking").expect("sent");
+            host.hear();
+        },
+    );
 }

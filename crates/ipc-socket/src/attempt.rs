@@ -75,6 +75,12 @@ pub(crate) fn recv_flags(may_block: bool) -> RecvFlags {
     if may_block { RecvFlags::empty() } else { RecvFlags::DONTWAIT }
 }
 
+/// Whether an error of a stream says that the peer is gone, or that the system has given it up: after many
+/// packets without an answer, a connection ends with the last that was heard of the way to the peer.
+pub(crate) fn is_stream_gone(errno: Errno) -> bool {
+    is_gone(errno) || matches!(errno, Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH)
+}
+
 /// Whether an error of a connected socket says that the peer is gone.
 ///
 /// `ECONNREFUSED` comes from a Unix datagram socket whose receiver has closed, and `ENOTCONN` from

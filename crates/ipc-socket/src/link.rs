@@ -43,6 +43,9 @@ pub(crate) struct Link {
     pub(crate) peer: Option<PeerId>,
     /// Whether each message comes with its sender's credentials.
     pub(crate) has_credentials: bool,
+    /// Whether the kernel takes each message whole or not at all, so that none is begun by a sender that
+    /// dies with the rest of it.
+    pub(crate) takes_whole: bool,
 }
 
 impl Link {
@@ -90,8 +93,9 @@ impl Link {
                 _ => DeathNotice::None,
             },
             // TCP delivers after an orderly end, but a reset discards what is still under way, and the
-            // kernel gives up on a dead sender's data when the receiver is slow or unreachable.
-            accepted_survives_sender: is_unix,
+            // kernel gives up on a dead sender's data when the receiver is slow or unreachable. On any
+            // stream the rest of a long message dies with a sender whose time ran out amid it.
+            accepted_survives_sender: is_unix && self.takes_whole,
             sender_identity: match (self.kind, self.has_credentials, self.peer) {
                 (_, true, _) | (_, _, Some(PeerId::Process(_))) => SenderIdentity::Verified,
                 (Kind::Tcp | Kind::Udp, ..) => SenderIdentity::Claimed,
@@ -130,7 +134,8 @@ impl Link {
 
     /// What an error of a send means.
     pub(crate) fn send_error(&self, operation: &'static str, errno: Errno) -> SendError {
-        if attempt::is_gone(errno) {
+        let is_stream = matches!(self.kind, Kind::UnixStream | Kind::Tcp);
+        if attempt::is_gone(errno) || is_stream && attempt::is_stream_gone(errno) {
             SendError::PeerGone { link: self.resource.clone() }
         } else {
             SendError::Os(OsError::new(operation, &self.resource, errno))

@@ -26,7 +26,9 @@ pub const DROP_PATIENCE: Duration = Duration::from_secs(1);
 /// passes later has begun a frame: the message counts as accepted, the endpoint keeps the rest of it,
 /// and finishes it before the next one or in [`flush`](Self::flush); until then the rest dies with this
 /// process. That befalls only messages that do not fit the socket's buffer as a whole; on a Unix
-/// stream never those below 16 KiB.
+/// stream never those of up to 16 KiB (with the system's buffers). So a link whose longest message is
+/// longer does not declare that what it accepted survives the sender, and a Unix stream whose longest
+/// message is not, does.
 ///
 /// Dropping it finishes what it has begun, waiting at most [`DROP_PATIENCE`], and tells the receiver
 /// that the stream has ended (a half-close, if the other half of the connection is still there).

@@ -24,6 +24,14 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct UnixStream;
 
+/// Unix stream sockets at an abstract name, whose messages are all taken whole.
+#[derive(Clone, Copy, Debug)]
+pub struct AbstractStream;
+
+/// Unix seqpacket sockets at an abstract name.
+#[derive(Clone, Copy, Debug)]
+pub struct AbstractSeqpacket;
+
 /// Unix seqpacket sockets at a path.
 #[derive(Clone, Copy, Debug)]
 pub struct UnixSeqpacket;
@@ -97,6 +105,22 @@ connection_transport!(
     connect_stream
 );
 connection_transport!(
+    AbstractStream,
+    "unix-stream-abstract",
+    StreamSender,
+    StreamReceiver,
+    listen_abstract_stream,
+    connect_abstract_stream
+);
+connection_transport!(
+    AbstractSeqpacket,
+    "unix-seqpacket-abstract",
+    PacketSender,
+    PacketReceiver,
+    listen_abstract_seqpacket,
+    connect_abstract_seqpacket
+);
+connection_transport!(
     UnixSeqpacket,
     "unix-seqpacket",
     PacketSender,
@@ -122,6 +146,33 @@ fn listen_seqpacket(scope: &Scope) -> Result<(Invitation, UnixSeqpacketListener)
 
 fn connect_seqpacket(address: &str) -> Result<UnixSeqpacketConnection, OpenError> {
     UnixSeqpacketConnection::connect(address, patience())
+}
+
+/// Streams that declare that what they accepted survives the sender.
+fn taking_whole() -> UnixOptions {
+    UnixOptions::new().max_message_len(16 * 1024)
+}
+
+fn listen_abstract_stream(scope: &Scope) -> Result<(Invitation, UnixStreamListener), OpenError> {
+    let name = scope.name().as_str().to_owned();
+    let listener = taking_whole().listen_stream(UnixAddress::abstract_name(&name))?;
+    Ok((Invitation::of_text(name), listener))
+}
+
+fn connect_abstract_stream(name: &str) -> Result<UnixStreamConnection, OpenError> {
+    taking_whole().connect_stream(UnixAddress::abstract_name(name), patience())
+}
+
+fn listen_abstract_seqpacket(
+    scope: &Scope,
+) -> Result<(Invitation, UnixSeqpacketListener), OpenError> {
+    let name = scope.name().as_str().to_owned();
+    let listener = UnixSeqpacketListener::bind(UnixAddress::abstract_name(&name))?;
+    Ok((Invitation::of_text(name), listener))
+}
+
+fn connect_abstract_seqpacket(name: &str) -> Result<UnixSeqpacketConnection, OpenError> {
+    UnixSeqpacketConnection::connect(UnixAddress::abstract_name(name), patience())
 }
 
 fn listen_tcp(_scope: &Scope) -> Result<(Invitation, TcpListener), OpenError> {

@@ -1,6 +1,8 @@
 //! Every kind of socket, held to the contracts of `ipc-core` between two processes.
 
 ipc_testing::conformance!(unix_stream, ipc_socket::testing::UnixStream);
+ipc_testing::conformance!(unix_stream_abstract, ipc_socket::testing::AbstractStream);
+ipc_testing::conformance!(unix_seqpacket_abstract, ipc_socket::testing::AbstractSeqpacket);
 ipc_testing::conformance!(unix_seqpacket, ipc_socket::testing::UnixSeqpacket);
 ipc_testing::conformance!(unix_datagram, ipc_socket::testing::UnixDatagram);
 ipc_testing::conformance!(tcp, ipc_socket::testing::Tcp);

@@ -2,25 +2,11 @@
 //! streams, Unix datagrams, and TCP.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use ipc_core::{Deadline, Receiver, RecvError, Sender};
 use ipc_socket::{TcpListener, UnixOptions, UnixStreamListener};
-use ipc_testing::{Scope, skip_for_want_of};
-
-/// A started program, or `None` if this machine lacks it.
-fn start(test: &str, program: &str, package: &str, arguments: &[&str]) -> Option<Child> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-    match command.spawn() {
-        Ok(child) => Some(child),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            skip_for_want_of(test, program, package);
-            None
-        }
-        Err(error) => panic!("{program}: {error}"),
-    }
-}
+use ipc_testing::{Scope, start_program as start};
 
 fn framed(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u32).to_le_bytes(), message].concat()

@@ -11,10 +11,7 @@ use ipc_socket::{
     send_with_credentials, send_with_descriptors,
 };
 use ipc_testing::Invitation;
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("procfs").count()
-}
+use ipc_testing::killing::open_descriptors;
 
 /// Descriptor counts belong to the process, so the tests of this file take turns.
 fn alone() -> std::sync::MutexGuard<'static, ()> {

@@ -1,12 +1,17 @@
 //! Direct communication between processes that name each other by process id.
 
-use std::process::{Command, Stdio};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Deadline, OpenErrorKind, PeerId, Receiver, RecvError, SendError, Sender};
+use ipc_core::{
+    Deadline, OpenError, OpenErrorKind, PeerId, Receiver, RecvError, SendError, Sender,
+};
 use ipc_socket::direct::{Direct, DirectError, DirectOptions, Peer};
+use ipc_testing::killing::open_descriptors;
 use ipc_testing::process::wait_until_parked;
 use ipc_testing::{Guest, Host, between_processes};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 const PART: &str = "IPC_SOCKET_DIRECT_PART";
 
@@ -26,10 +31,6 @@ fn part() -> Option<(usize, Host)> {
 
 fn peer(pid: u32) -> Peer {
     Peer::of(pid).expect("it lives")
-}
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("proc is mounted").count()
 }
 
 #[test]
@@ -398,4 +399,105 @@ fn a_message_that_does_not_fit_stays_and_is_first_again() {
             host.hear();
         },
     );
+}
+
+/// The abstract name that a pair meets at, as `rendezvous.rs` documents it.
+fn name_of_pair(one: u32, other: u32) -> SocketAddrUnix {
+    let namespace = std::fs::metadata("/proc/self/ns/pid").expect("proc is mounted").ino();
+    let name = format!("ipc-direct.{namespace}.{}-{}", one.min(other), one.max(other));
+    SocketAddrUnix::new_abstract_name(name.as_bytes()).expect("it fits")
+}
+
+fn link_error(result: Result<(), DirectError>) -> OpenError {
+    match result.expect_err("the name is a stranger's") {
+        DirectError::Link(error) => error,
+        error => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_stranger_at_the_pairs_name_delays_nobody_beyond_the_deadline() {
+    const TEST: &str = "a_stranger_at_the_pairs_name_delays_nobody_beyond_the_deadline";
+    if let Some((_, mut host)) = part() {
+        let pids = [host.hear(), host.hear()].map(|pid| pid.parse().expect("a number"));
+        let kind = SocketType::SEQPACKET;
+        let squatter = rustix::net::socket(AddressFamily::UNIX, kind, None).expect("a socket");
+        rustix::net::bind(&squatter, &name_of_pair(pids[0], pids[1])).expect("nobody has it");
+        host.tell("bound");
+        host.hear();
+        rustix::net::listen(&squatter, 1).expect("listens");
+        host.tell("listens");
+        host.hear();
+        return;
+    }
+    between_processes!(
+        |guest| {
+            let mut me = Direct::open().expect("opens");
+            guest.hear();
+            let it = peer(guest.pid());
+            let mut squatter = another(TEST, 0);
+            squatter.tell(&guest.pid().to_string());
+            squatter.tell(&std::process::id().to_string());
+            squatter.hear();
+            let start = Instant::now();
+            let patience = Duration::from_millis(50);
+            for deadline in [Deadline::after(patience), Deadline::Now] {
+                let error = link_error(me.send(&it, b"x", deadline));
+                assert!(matches!(error.kind(), OpenErrorKind::TimedOut), "{error}");
+                assert!(start.elapsed() >= patience);
+            }
+            squatter.tell("listen");
+            squatter.hear();
+            let error = link_error(me.send(&it, b"x", Deadline::Never)); // the kernel tells who it is
+            assert!(matches!(error.kind(), OpenErrorKind::InUse(_)), "{error}");
+            // It has made no link, so the other can still make it once the name is free.
+            squatter.tell("go");
+            squatter.finish();
+            me.send(&it, b"at last", Deadline::Never).expect("the name is free");
+            guest.tell("sent");
+        },
+        |host| {
+            let mut me = Direct::open().expect("opens");
+            host.tell("opened");
+            let mut buffer = [0; 16];
+            let (who, received) = me.receive_any(&mut buffer, Deadline::Never).expect("receives");
+            assert_eq!((who.pid(), &buffer[..received.len]), (host.pid(), &b"at last"[..]));
+            host.hear();
+        },
+    );
+}
+
+/// A process that has this process id, which is free; `None` where we may not choose the next one.
+fn start_as(pid: u32) -> Option<Child> {
+    for _ in 0..1000 {
+        // The kernel gives the number after this one, unless it has given that meanwhile.
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).ok()?;
+        let mut child = Command::new("sleep").arg("1000").spawn().expect("starts");
+        if child.id() == pid {
+            return Some(child);
+        }
+        child.kill().expect("killed");
+        child.wait().expect("reaped");
+    }
+    panic!("others start processes all the time");
+}
+
+#[test]
+fn a_reused_process_id_is_not_the_process_that_was_named() {
+    let mut me = Direct::open().expect("opens");
+    let mut first = Command::new("sleep").arg("1000").spawn().expect("starts");
+    let named = peer(first.id());
+    first.kill().expect("killed");
+    first.wait().expect("reaped");
+    let Some(mut successor) = start_as(named.pid()) else {
+        let test = "a_reused_process_id_is_not_the_process_that_was_named";
+        return ipc_testing::skip(test, "the right to write /proc/sys/kernel/ns_last_pid");
+    };
+    assert!(!named.is_alive().expect("polls"), "another process has its number");
+    let error = me.send(&named, b"x", Deadline::Never).expect_err("it is dead");
+    assert!(error.is_gone(), "{error}");
+    let error = me.receive_from(&named, &mut [0; 8], Deadline::Never).expect_err("it is dead");
+    assert!(error.is_gone(), "{error}");
+    successor.kill().expect("killed");
+    successor.wait().expect("reaped");
 }

@@ -11,14 +11,12 @@ use std::time::{Duration, Instant};
 use ipc_core::{Deadline, Receiver, RecvError, Sender};
 use ipc_socket::direct::{Direct, Peer};
 use ipc_socket::{
-    TcpConnection, TcpListener, UnixOptions, UnixStreamConnection, UnixStreamListener,
+    TcpConnection, TcpListener, UnixOptions, UnixSeqpacketConnection, UnixSeqpacketListener,
+    UnixStreamConnection, UnixStreamListener,
 };
+use ipc_testing::killing::{self, Survivors, open_descriptors};
 use ipc_testing::{Scope, between_processes};
 use rustix::process::Signal;
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("proc is mounted").count()
-}
 
 /// Interrupts this process's system calls every 50 µs, without restarting them.
 fn storm() {
@@ -72,6 +70,95 @@ fn ten_thousand_peers_that_connect_send_and_are_gone_lose_nothing_and_leave_noth
                 }
             }
         },
+    );
+}
+
+/// Of each kind of link; with the pipes' (`ipc-pipe`) more than 10,000 in all.
+const KILLED: u32 = 2_500;
+/// More than a socket's buffers hold, in bytes.
+const LONGEST_LEN: usize = 400_000;
+/// What a packet may be, in bytes.
+const LONGEST_PACKET_LEN: usize = 150_000;
+
+/// Ends of a connection, for who outlives the other.
+fn survivors(
+    receiver: impl Receiver + 'static,
+    sender: impl Sender + 'static,
+) -> Option<Survivors> {
+    Some(Survivors { receiver: Box::new(receiver), sender: Some(Box::new(sender)) })
+}
+
+#[test]
+fn unix_streams_lose_nothing_of_thousands_of_killed_peers() {
+    between_processes!(
+        |guest| {
+            guest.finish(); // it has no part: there are processes enough
+            let scope = Scope::new();
+            let path = scope.path("socket");
+            let listener = UnixStreamListener::bind(path.as_path()).expect("listens");
+            let connect = |()| {
+                let connection = UnixStreamConnection::connect(path.as_path(), Deadline::Never);
+                let UnixStreamConnection { sender, receiver, .. } = connection.expect("connects");
+                std::mem::forget(receiver); // dropped, it would tell that it does not read
+                sender
+            };
+            let accept = |(), (), deadline| {
+                let connection = listener.accept(deadline).ok()?;
+                survivors(connection.receiver, connection.sender)
+            };
+            killing::kill_senders(KILLED, LONGEST_LEN, || (), connect, |_pid| (), accept);
+        },
+        |_host| {},
+    );
+}
+
+#[test]
+fn seqpacket_sockets_lose_nothing_of_thousands_of_killed_peers() {
+    between_processes!(
+        |guest| {
+            guest.finish();
+            let scope = Scope::new();
+            let path = scope.path("socket");
+            let listener = UnixSeqpacketListener::bind(path.as_path()).expect("listens");
+            let connect = |()| {
+                let connection = UnixSeqpacketConnection::connect(path.as_path(), Deadline::Never);
+                let UnixSeqpacketConnection { sender, receiver, .. } = connection.expect("there");
+                std::mem::forget(receiver);
+                sender
+            };
+            let accept = |(), (), deadline| {
+                let connection = listener.accept(deadline).ok()?;
+                survivors(connection.receiver, connection.sender)
+            };
+            killing::kill_senders(KILLED, LONGEST_PACKET_LEN, || (), connect, |_pid| (), accept);
+        },
+        |_host| {},
+    );
+}
+
+#[test]
+fn direct_links_lose_nothing_of_thousands_of_killed_peers() {
+    between_processes!(
+        |guest| {
+            guest.finish();
+            let mut me = Direct::open().expect("opens");
+            let survivor = std::process::id();
+            let link = |()| {
+                let mut me = Direct::open().expect("opens");
+                let it = Peer::of(survivor).expect("it lives");
+                let (sender, receiver) = me.take_ends(&it, Deadline::Never).expect("links");
+                std::mem::forget((me, receiver));
+                sender
+            };
+            let meet = |pid| Peer::of(pid).expect("it is not killed yet");
+            let take_ends = |(), it: Peer, deadline| {
+                me.wait_for_link(&it, deadline).ok()?;
+                let (sender, receiver) = me.take_ends(&it, deadline).expect("it is there");
+                survivors(receiver, sender)
+            };
+            killing::kill_senders(KILLED, LONGEST_PACKET_LEN, || (), link, meet, take_ends);
+        },
+        |_host| {},
     );
 }
 

@@ -21,9 +21,9 @@ impl Random {
 }
 
 /// Lengths around every threshold of reader and writer.
-const LENGTHS: [usize; 16] = [
-    0, 1, 3, 4, 5, 100, 4096, 16_383, 16_384, 16_385, 65_531, 65_532, 65_536, 65_541, 200_000,
-    1_000_000,
+const LENGTHS: [usize; 18] = [
+    0, 1, 3, 4, 5, 100, 4096, 8_191, 8_192, 8_193, 16_384, 16_385, 65_531, 65_532, 65_536, 65_541,
+    200_000, 1_000_000,
 ];
 
 fn message(number: usize, len: usize) -> Vec<u8> {
@@ -196,6 +196,7 @@ fn a_sender_killed_by_the_kernel_within_a_frame_is_gone() {
             sender.send(b"whole").expect("sends");
             sender.try_send(&vec![7; 5_000_000]).expect("begun");
             assert!(sender.has_unfinished());
+            assert!(!sender.properties().accepted_survives_sender, "as the link says of itself");
             host.tell("unfinished");
             host.hear(); // killed here
         },
@@ -338,4 +339,36 @@ fn a_maximum_that_four_bytes_cannot_say_is_refused() {
     let (mut one, _other) = UnixOptions::new().max_message_len(10).pair_stream().expect("a pair");
     let error = one.sender.send(&[0; 11]).expect_err("too long");
     assert!(matches!(error, SendError::TooLong { len: 11, max: 10, .. }), "{error}");
+}
+
+#[test]
+fn a_stream_that_takes_messages_whole_says_so_and_begins_none() {
+    const WITH_SMALL_BUFFER: usize = 4608;
+    let options = UnixOptions::new();
+    let small = UnixOptions::new().buffer_len(WITH_SMALL_BUFFER);
+    // Half of the buffer, less what the kernel and the frame take: see `longest_whole`.
+    for (options, longest) in [(options, 16 * 1024), (small, WITH_SMALL_BUFFER / 2 - 68)] {
+        let longer = options.clone().max_message_len(longest + 1);
+        let (one, other) = longer.pair_stream().expect("a pair");
+        assert!(!one.sender.properties().accepted_survives_sender);
+        assert!(!other.receiver.properties().accepted_survives_sender);
+
+        let (mut one, mut other) = options.max_message_len(longest).pair_stream().expect("a pair");
+        assert!(one.sender.properties().accepted_survives_sender);
+        assert!(other.receiver.properties().accepted_survives_sender);
+        let mut random = Random(longest as u64);
+        let mut waiting = std::collections::VecDeque::new();
+        let mut buffer = vec![0; longest];
+        for number in 0..5_000 {
+            let shorter = random.below(longest) + 1;
+            let message = message(number, longest - random.below(shorter));
+            while let Err(error) = one.sender.try_send(&message) {
+                assert!(matches!(error, SendError::Full), "{error}");
+                let len = other.receiver.try_recv(&mut buffer).expect("the socket is full").len;
+                assert!(waiting.pop_front().as_deref() == Some(&buffer[..len]));
+            }
+            assert!(!one.sender.has_unfinished(), "taken in part: message {number}");
+            waiting.push_back(message);
+        }
+    }
 }

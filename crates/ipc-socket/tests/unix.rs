@@ -13,16 +13,13 @@ use ipc_socket::{
     UnixAddress, UnixOptions, UnixSeqpacketConnection, UnixSeqpacketListener, UnixStreamConnection,
     UnixStreamListener,
 };
+use ipc_testing::killing::open_descriptors;
 use ipc_testing::{Scope, between_processes};
 
 /// Leaves the file of a socket behind, as a killed process does.
 fn leave_dead_socket(path: &Path) {
     drop(std::os::unix::net::UnixListener::bind(path).expect("binds"));
     assert!(path.exists(), "the standard library leaves it there");
-}
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("procfs").count()
 }
 
 #[test]

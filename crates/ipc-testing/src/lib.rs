@@ -89,6 +89,7 @@ mod conformance;
 mod counterparts;
 #[cfg(feature = "crash")]
 pub mod crash;
+pub mod killing;
 pub mod process;
 mod scope;
 mod skipping;
@@ -102,6 +103,6 @@ pub use conformance::{CASES, Case, assert_case_fails, run_case};
 pub use counterparts::{CProgram, printed};
 pub use process::{Guest, Host};
 pub use scope::Scope;
-pub use skipping::{programs_are_required, skip, skip_for_want_of};
+pub use skipping::{programs_are_required, skip, skip_for_want_of, start_program};
 pub use transport::{Invitation, Pending, Transport};
 pub use watchdog::Watchdog;

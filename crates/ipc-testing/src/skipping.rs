@@ -6,7 +6,8 @@
 
 use std::env;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::process::{Child, Command, Stdio};
 
 /// Tells that `test` does not run, for want of what it `needs` and nobody can install: a privilege,
 /// say.
@@ -32,6 +33,30 @@ pub fn skip_for_want_of(test: &str, program: &str, package: &str) {
     let needs = format!("{program} (Debian package {package})");
     assert!(!programs_are_required(), "{test}: needs {needs}");
     skip(test, &needs);
+}
+
+/// Starts a program with pipes as its standard input and output; `None`, and [`skip_for_want_of`], if this
+/// machine lacks it.
+///
+/// # Panics
+///
+/// If programs are required, or this one does not start for another reason.
+pub fn start_program(
+    test: &str,
+    program: &str,
+    package: &str,
+    arguments: &[&str],
+) -> Option<Child> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    match command.spawn() {
+        Ok(child) => Some(child),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            skip_for_want_of(test, program, package);
+            None
+        }
+        Err(error) => panic!("{program}: {error}"),
+    }
 }
 
 /// Whether a test whose foreign program is missing must fail.

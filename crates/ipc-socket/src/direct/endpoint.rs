@@ -14,7 +14,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags};
 
-use super::rendezvous::{self, Claim, Places};
+use super::rendezvous::{self, Claim, Pause, Places};
 use super::{DirectError, Peer};
 use crate::link::{Kind, Link};
 use crate::packet::{self, PacketReceiver, PacketSender};
@@ -325,6 +325,7 @@ impl Direct {
             let kind = OpenErrorKind::InvalidOption { option: "process id", requirement };
             return Err(OpenError::new("link", &peer.resource(), kind));
         }
+        let mut pause = Pause::default();
         loop {
             if !peer.is_alive().map_err(|error| self.failed("poll", error))? {
                 return Err(OpenError::new("link", &peer.resource(), OpenErrorKind::PeerGone));
@@ -341,6 +342,21 @@ impl Direct {
                     }
                     let socket = self.places.connect(peer, self.options.any_user, deadline)?;
                     return self.add(socket, peer.clone(), true);
+                }
+                Claim::Unclear => {
+                    if deadline.has_passed() {
+                        let kind = OpenErrorKind::TimedOut;
+                        return Err(OpenError::new("link", &peer.resource(), kind));
+                    }
+                    // Or until something happens that tells more.
+                    match pause.next() {
+                        None => std::thread::yield_now(),
+                        Some(next) => {
+                            let listener = self.listener.as_fd();
+                            rendezvous::wait_for_other(listener, None, peer, next)
+                                .map_err(|error| self.failed("poll", error))?;
+                        }
+                    }
                 }
                 Claim::Theirs(attempt) => {
                     let listener = self.listener.as_fd();
@@ -421,6 +437,7 @@ impl Direct {
             max_len,
             peer: None,
             has_credentials: true,
+            takes_whole: true,
         };
         let (sender, receiver) = packet::endpoints(socket, link);
         self.links.push(Connection {

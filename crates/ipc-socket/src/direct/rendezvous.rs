@@ -13,6 +13,7 @@
 //! by whatever cause, is a hang-up for whoever has connected there; nobody sleeps on a time-out.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use ipc_core::{Deadline, Liveness, OpenError, OpenErrorKind, ProcessPeer, Resource, poll};
 use rustix::event::{PollFd, PollFlags};
@@ -59,26 +60,35 @@ impl Places {
     }
 
     /// Tries to take the name of the pair of this process and `peer`.
+    ///
+    /// The name is one that any process of this network namespace could take. A stranger that listens at
+    /// it is told apart by the kernel's word. One that does not listen cannot be told from the other
+    /// process, which is about to listen.
     pub(super) fn claim(&self, peer: &Peer) -> Result<Claim, OpenError> {
         let resource = peer.resource();
         let fail = |operation| move |errno| OpenError::from_os(operation, &peer.resource(), errno);
         let name = self.of_pair(std::process::id(), peer.pid()).map_err(fail("bind"))?;
-        loop {
-            let socket = seqpacket(SocketFlags::NONBLOCK).map_err(fail("socket"))?;
-            match rustix::net::bind(&socket, &name) {
-                Ok(()) => {
-                    connecting::listen(socket.as_fd(), &resource)?;
-                    return Ok(Claim::Ours(socket));
+        let socket = seqpacket(SocketFlags::NONBLOCK).map_err(fail("socket"))?;
+        match rustix::net::bind(&socket, &name) {
+            Ok(()) => {
+                connecting::listen(socket.as_fd(), &resource)?;
+                return Ok(Claim::Ours(socket));
+            }
+            Err(Errno::ADDRINUSE) => {}
+            Err(errno) => return Err(fail("bind")(errno)),
+        }
+        match rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &name)) {
+            Ok(()) => {
+                let holder = control::socket_peercred(socket.as_fd())
+                    .map_err(fail("getsockopt(SO_PEERCRED)"))?;
+                if holder.pid.map(u32::from) != Some(peer.pid()) {
+                    return Err(stranger("the name of this pair", &resource));
                 }
-                Err(Errno::ADDRINUSE) => {}
-                Err(errno) => return Err(fail("bind")(errno)),
+                Ok(Claim::Theirs(socket))
             }
-            match rustix::net::connect(&socket, &name) {
-                Ok(()) | Err(Errno::AGAIN) => return Ok(Claim::Theirs(socket)),
-                // Just given back, or just taken and not yet listened at: both last a moment.
-                Err(Errno::CONNREFUSED | Errno::INTR) => std::thread::yield_now(),
-                Err(errno) => return Err(fail("connect")(errno)),
-            }
+            Err(Errno::AGAIN) => Ok(Claim::Theirs(socket)),
+            Err(Errno::CONNREFUSED) => Ok(Claim::Unclear),
+            Err(errno) => Err(fail("connect")(errno)),
         }
     }
 
@@ -111,9 +121,7 @@ impl Places {
             control::socket_peercred(socket.as_fd()).map_err(fail("getsockopt(SO_PEERCRED)"))?;
         check_user(found, any_user, &resource)?;
         if found.pid.map(u32::from) != Some(peer.pid()) {
-            let what = "another process has taken the name of this one";
-            let source = std::io::Error::other(what);
-            return Err(OpenError::new("connect", &resource, OpenErrorKind::InUse(source)));
+            return Err(stranger("the name of this one", &resource));
         }
         // Alive after the kernel has named it, so it was this process that listened.
         match peer.is_alive() {
@@ -124,12 +132,41 @@ impl Places {
     }
 }
 
+fn stranger(has_taken: &str, resource: &Resource) -> OpenError {
+    let source = std::io::Error::other(format!("another process has taken {has_taken}"));
+    OpenError::new("connect", resource, OpenErrorKind::InUse(source))
+}
+
+/// The wait between two tries at a name whose state was unclear, which nothing reports the end of: at first
+/// none, for what lasts a few system calls of another process, then twice as long each time.
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    tries: u32,
+}
+
+impl Pause {
+    /// Tries without a pause.
+    const FREE: u32 = 50;
+    /// The longest pause.
+    const LONGEST: Duration = Duration::from_millis(5);
+
+    /// When to try again; `None` means at once.
+    pub(super) fn next(&mut self) -> Option<Deadline> {
+        self.tries += 1;
+        let doublings = self.tries.checked_sub(Self::FREE)?;
+        let pause = Duration::from_micros(10 << doublings.min(10)).min(Self::LONGEST);
+        Some(Deadline::after(pause))
+    }
+}
+
 /// The outcome of trying to take the name of a pair.
 pub(super) enum Claim {
     /// Ours as long as this is open.
     Ours(OwnedFd),
     /// The other has it; this hangs up when it no longer does.
     Theirs(OwnedFd),
+    /// Just given back, or just taken and not yet listened at, which both last a moment; or a stranger's.
+    Unclear,
 }
 
 /// Waits until somebody has connected to `listener`, `peer` has died, or its attempt to connect has ended,

@@ -215,7 +215,7 @@ impl FrameReader {
             rustix::net::recvmsg(socket, parts, &mut control, attempt::recv_flags(may_block))
         });
         let read = match read {
-            Err(errno) if attempt::is_gone(errno) => return Ok(Some(self.end())),
+            Err(errno) if attempt::is_stream_gone(errno) => return Ok(Some(self.end())),
             Err(errno) => return Err(errno),
             Ok(None) => return Ok(Some(Frame::None)),
             Ok(Some(received)) => received.bytes,
@@ -325,7 +325,7 @@ fn recv_some(
     deadline: Deadline,
 ) -> Result<Option<usize>, Errno> {
     match attempt::recv(socket, buffer, deadline) {
-        Err(errno) if attempt::is_gone(errno) => Ok(Some(0)),
+        Err(errno) if attempt::is_stream_gone(errno) => Ok(Some(0)),
         other => other,
     }
 }

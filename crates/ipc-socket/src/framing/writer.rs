@@ -56,7 +56,7 @@ impl FrameWriter {
             };
             match next {
                 Ok(Some(len)) => sent += len,
-                Err(errno) if attempt::is_gone(errno) => return Err(errno),
+                Err(errno) if attempt::is_stream_gone(errno) => return Err(errno),
                 // Out of time; or out of kernel memory, say, which the next call will meet again.
                 Ok(None) | Err(_) => {
                     self.keep(&header, message, sent);

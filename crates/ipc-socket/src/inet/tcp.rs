@@ -159,6 +159,7 @@ impl TcpOptions {
             max_len: self.max_message_len,
             peer: Some(PeerId::Address(peer_addr)),
             has_credentials: false,
+            takes_whole: false,
         };
         let (sender, receiver) = stream::endpoints(socket, link);
         Ok(TcpConnection { sender, receiver, local_addr, peer_addr })

@@ -114,5 +114,6 @@ fn link(address: &SocketAddr, resource: Resource) -> Link {
         max_len: usize::from(u16::MAX) - overhead_len,
         peer: None,
         has_credentials: false,
+        takes_whole: true,
     }
 }

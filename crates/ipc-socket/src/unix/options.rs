@@ -10,7 +10,9 @@ use super::UnixAddress;
 use super::connection::{UnixSeqpacketConnection, UnixStreamConnection};
 use super::listener::{UnixSeqpacketListener, UnixStreamListener};
 use super::path::{self, BoundPath};
-use super::socket::{check_adopted, max_packet_len, name_of, named, pair, peer_of, socket};
+use super::socket::{
+    check_adopted, longest_whole, max_packet_len, name_of, named, pair, peer_of, socket,
+};
 use crate::link::{Kind, Link};
 use crate::packet::{PacketReceiver, PacketSender};
 use crate::{DEFAULT_MAX_MESSAGE_LEN, buffers, connecting};
@@ -73,6 +75,11 @@ impl UnixOptions {
     /// The longest message of a stream, in bytes: at most `u32::MAX`, the same at both ends. The receiver
     /// sets no memory aside for it; it is what a peer may announce. The longest packet follows from
     /// [`buffer_len`](Self::buffer_len) instead.
+    ///
+    /// Up to 16 KiB (with the system's buffers), a stream takes each message whole or not at all, and
+    /// declares that what it accepted survives the sender
+    /// ([`accepted_survives_sender`](ipc_core::LinkProperties::accepted_survives_sender)). With a longer
+    /// maximum it does not: see [`StreamSender`](crate::StreamSender).
     #[must_use]
     pub const fn max_message_len(mut self, len: usize) -> Self {
         self.max_message_len = len;
@@ -244,11 +251,12 @@ impl UnixOptions {
         let peer = peer_of(socket.as_fd(), &resource)?;
         let link = Link {
             kind: Kind::UnixStream,
-            resource,
             establishment,
             max_len: self.max_message_len,
             peer: named(peer, establishment),
             has_credentials: false,
+            takes_whole: self.max_message_len <= longest_whole(socket.as_fd(), &resource)?,
+            resource,
         };
         Ok(UnixStreamConnection::new(socket, link, peer))
     }
@@ -269,6 +277,7 @@ impl UnixOptions {
             max_len: max_packet_len(socket.as_fd(), &resource)?,
             peer: named(peer, establishment),
             has_credentials: self.credentials,
+            takes_whole: true,
             resource,
         };
         Ok(UnixSeqpacketConnection::new(socket, link, peer))
@@ -281,6 +290,7 @@ impl UnixOptions {
             max_len: max_packet_len(socket.as_fd(), &resource)?,
             peer: None,
             has_credentials: self.credentials,
+            takes_whole: true,
             resource,
         })
     }

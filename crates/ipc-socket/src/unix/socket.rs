@@ -7,6 +7,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::PACKET_OVERHEAD_LEN;
 use crate::control;
+use crate::framing;
 use crate::link::Kind;
 
 /// What a link to this kind of socket is called in errors.
@@ -76,4 +77,16 @@ pub(crate) fn max_packet_len(
     sockopt::socket_send_buffer_size(socket)
         .map(|len| len.saturating_sub(PACKET_OVERHEAD_LEN))
         .map_err(|errno| OpenError::from_os("getsockopt", resource, errno))
+}
+
+/// The longest framed message, header not counted, that a stream socket with this send buffer takes
+/// whole or not at all: the kernel copies up to half of the buffer less 64 bytes into one packet, and
+/// never more than some 36 KiB (`unix_stream_sendmsg`); of more than one it may take the first alone.
+pub(super) fn longest_whole(
+    socket: BorrowedFd<'_>,
+    resource: &Resource,
+) -> Result<usize, OpenError> {
+    let buffer_len = sockopt::socket_send_buffer_size(socket)
+        .map_err(|errno| OpenError::from_os("getsockopt", resource, errno))?;
+    Ok((buffer_len / 2).saturating_sub(64 + framing::HEADER_LEN).min(framing::WHOLE_LEN_MAX))
 }

@@ -6,6 +6,7 @@
 //! is ever inheritable in the host, where another thread's child could catch it.
 
 pub(crate) mod channel;
+mod forked;
 mod parked;
 
 use std::ffi::OsStr;
@@ -23,6 +24,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use crate::Invitation;
 use channel::{Channel, Kind};
 
+pub use forked::{Forked, SharedNumber};
 pub use parked::wait_until_parked;
 
 /// The longest text that [`Guest::tell`] and [`Host::tell`] carry, in bytes.

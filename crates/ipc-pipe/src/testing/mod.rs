@@ -2,16 +2,63 @@
 
 use std::os::fd::OwnedFd;
 
-use ipc_core::{Deadline, OpenError, OpenErrorKind, Resource};
+use ipc_core::{Deadline, OpenError, OpenErrorKind, Resource, WaitStrategy};
 use ipc_testing::{Invitation, Pending, Scope, Transport};
 
 use crate::{
     FifoReceiver, FifoSender, PipeReceiver, PipeSender, SharedFifoReceiver, SharedFifoSender,
 };
 
+mod both_ways;
+mod pieces;
+
+pub use both_ways::{Duplex, DuplexFifo, End, HalfDuplex};
+pub use pieces::pieces;
+
 /// Ordinary pipes; the guest's end travels as a descriptor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pipe;
+
+/// Ordinary pipes whose receivers wait in this way.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitingPipe(pub WaitStrategy);
+
+impl Transport for WaitingPipe {
+    type Sender = PipeSender;
+    type Receiver = PipeReceiver;
+
+    fn name(&self) -> &'static str {
+        match self.0 {
+            WaitStrategy::Spin => "pipe-spin",
+            WaitStrategy::Adaptive { .. } => "pipe-adaptive",
+            WaitStrategy::Park => "pipe-park",
+        }
+    }
+
+    fn invite_receiver(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<PipeSender>), OpenError> {
+        Pipe.invite_receiver(scope)
+    }
+
+    fn invite_sender(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<PipeReceiver>), OpenError> {
+        let strategy = self.0;
+        let (invitation, pending) = Pipe.invite_sender(scope)?;
+        Ok((invitation, pending.map(move |receiver| receiver.with_strategy(strategy))))
+    }
+
+    fn join_as_receiver(&self, invitation: Invitation) -> Result<PipeReceiver, OpenError> {
+        Ok(Pipe.join_as_receiver(invitation)?.with_strategy(self.0))
+    }
+
+    fn join_as_sender(&self, invitation: Invitation) -> Result<PipeSender, OpenError> {
+        Pipe.join_as_sender(invitation)
+    }
+}
 
 impl Transport for Pipe {
     type Sender = PipeSender;
