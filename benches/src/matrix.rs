@@ -202,7 +202,7 @@ mod tests {
             cells.iter().filter(|c| c.subject.is_some_and(|(name, _)| name == wanted)).count()
         };
         let counts = [1, 2, 3].map(|pass| (names(pass, "ring"), names(pass, "pipe")));
-        assert_eq!(counts, [(11, 4), (11, 0), (11, 4)]);
+        assert_eq!(counts, [(11, 5), (11, 0), (11, 5)]);
         let plan = Plan::new(Extent::Default, MECHANISMS, |name| name == "pipe", None, true);
         assert_eq!(plan.seldom, []);
     }

@@ -4,9 +4,11 @@
 use std::io;
 
 use anyhow::Context;
-use ipc_core::WaitStrategy;
+use ipc_core::{OpenError, WaitStrategy};
+use ipc_pipe::{FifoReceiver, PipeReceiver};
 use ipc_ring::Link;
 use ipc_ring::testing::Ring;
+use ipc_testing::{Invitation, Pending, Scope, Transport};
 
 use crate::limits::plain_ring::PlainRing;
 use crate::measure::batch::Batching;
@@ -208,6 +210,49 @@ const RING: Mechanism = Mechanism {
 const TWO_SENDERS: &[(Manner, Wait, &[Cores])] =
     &[(Manner::TwoSenders, Wait::Block, &[Cores::Two])];
 
+/// A pipe's receiver sleeps in the kernel, unless it is told to look for a while before.
+const PIPE_WAITS: &[Wait] = &[Wait::Spin, Wait::Adaptive, Wait::Block];
+
+/// Pipes whose receivers wait as they are told to.
+struct PipeTransport<T: Transport> {
+    pipe: T,
+    with_strategy: fn(T::Receiver, WaitStrategy) -> T::Receiver,
+    strategy: WaitStrategy,
+}
+
+impl<T: Transport> Transport for PipeTransport<T> {
+    type Sender = T::Sender;
+    type Receiver = T::Receiver;
+
+    fn name(&self) -> &'static str {
+        self.pipe.name()
+    }
+
+    fn invite_receiver(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<T::Sender>), OpenError> {
+        self.pipe.invite_receiver(scope)
+    }
+
+    fn invite_sender(
+        &self,
+        scope: &Scope,
+    ) -> Result<(Invitation, Pending<T::Receiver>), OpenError> {
+        let Self { with_strategy, strategy, .. } = *self;
+        let (invitation, pending) = self.pipe.invite_sender(scope)?;
+        Ok((invitation, pending.map(move |receiver| with_strategy(receiver, strategy))))
+    }
+
+    fn join_as_receiver(&self, invitation: Invitation) -> Result<T::Receiver, OpenError> {
+        Ok((self.with_strategy)(self.pipe.join_as_receiver(invitation)?, self.strategy))
+    }
+
+    fn join_as_sender(&self, invitation: Invitation) -> Result<T::Sender, OpenError> {
+        self.pipe.join_as_sender(invitation)
+    }
+}
+
 /// All of this project, and the plain ring.
 pub const MECHANISMS: &[Mechanism] = &[
     PLAIN,
@@ -234,8 +279,23 @@ pub const MECHANISMS: &[Mechanism] = &[
             )
         })
     },
-    kernel_mechanism!("pipe", |_| ipc_pipe::testing::Pipe),
-    Mechanism { extras: TWO_SENDERS, ..kernel_mechanism!("fifo", |_| ipc_pipe::testing::Fifo) },
+    Mechanism {
+        waits: PIPE_WAITS,
+        ..kernel_mechanism!("pipe", |setting| PipeTransport {
+            pipe: ipc_pipe::testing::Pipe,
+            with_strategy: PipeReceiver::with_strategy,
+            strategy: setting.strategy(),
+        })
+    },
+    Mechanism {
+        waits: PIPE_WAITS,
+        extras: TWO_SENDERS,
+        ..kernel_mechanism!("fifo", |setting| PipeTransport {
+            pipe: ipc_pipe::testing::Fifo,
+            with_strategy: FifoReceiver::with_strategy,
+            strategy: setting.strategy(),
+        })
+    },
     Mechanism {
         extras: TWO_SENDERS,
         ..kernel_mechanism!("mq-posix", |_| ipc_mq::testing::PosixQueue)
