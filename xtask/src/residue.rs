@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::Dir;
+use rustix::fs::{Dir, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use tempfile::TempDir;
 
@@ -156,7 +156,9 @@ fn queues() -> io::Result<Vec<String>> {
     let Ok(mount) = unattached() else {
         return entries(Path::new("/dev/mqueue"));
     };
-    let names = Dir::read_from(mount)?
+    // The mount's own descriptor is one of a path, which cannot be listed.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let names = Dir::new(rustix::fs::openat(mount, ".", flags, Mode::empty())?)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<io::Result<Vec<_>>>()?;
     Ok(names.into_iter().filter(|name| name != "." && name != "..").collect())
@@ -224,5 +226,17 @@ mod tests {
         let found = objects();
         fs::remove_file(&path).expect("it is ours");
         assert!(found.contains(&format!("shared memory /dev/shm/{name}")), "{found:?}");
+    }
+
+    #[test]
+    fn a_queue_left_behind_is_found() {
+        let name = format!("ipc-test.{}.{}", u32::MAX, std::process::id());
+        let name = ipc_core::Name::new(&name).expect("a name");
+        let mut options = ipc_mq::posix::OpenOptions::new();
+        let queue = options.create_new(true).open_receiver(&name).expect("a queue");
+        let found = objects();
+        ipc_mq::posix::unlink(&name).expect("it is ours");
+        drop(queue);
+        assert!(found.contains(&format!("POSIX queue /{name}")), "{found:?}");
     }
 }
