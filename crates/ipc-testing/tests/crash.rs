@@ -94,6 +94,9 @@ fn cases() -> Vec<Case> {
         (late(), Fails(Some(Blow::Kill), "also when tried again")),
         (leak(), Fails(None, "holds something else than before")),
         (panic_of_the_victim(), Fails(Some(Blow::Stop), "the victim: ")),
+        // At once, since the victim is told: not because its time is up.
+        (panic_before_the_operation(), Fails(None, "the partner is gone")),
+        (panic_before_the_operation(), Fails(None, "the state cannot be made")),
     ]
 }
 
@@ -382,4 +385,14 @@ fn panic_of_the_victim() -> Scene {
         0
     };
     Scene::new(("nothing", "and then a panic"), victim, survivor)
+}
+
+/// The victim would wait for ever. What the survivor has to say must not be lost.
+fn panic_before_the_operation() -> Scene {
+    let victim = |victim: &mut Victim| {
+        victim.wait();
+        victim.operation(|| ());
+    };
+    let survivor = |_: &mut Survivor| panic!("the state cannot be made");
+    Scene::new(("nothing", "never made"), victim, survivor)
 }

@@ -23,6 +23,15 @@ pub(crate) fn scenes() -> Vec<Scene> {
 struct Place(PathBuf);
 
 impl Place {
+    /// Makes the folder of a new trial, and removes first what a trial that was cut off has left there,
+    /// whose victim had the same process id.
+    fn make(victim: u32) -> Self {
+        let place = Self::of(victim);
+        drop(fs::remove_dir_all(&place.0));
+        fs::create_dir(&place.0).expect("a new folder");
+        place
+    }
+
     /// Its number is the victim's process id, always as long: the way through the code that looks for a
     /// path's end depends on its length. The survivor makes and removes it.
     fn of(victim: u32) -> Self {
@@ -137,8 +146,7 @@ fn accepting(later: bool) -> Scene {
 /// The victim connects, and is accepted when it sleeps.
 fn connecting() -> Scene {
     let survivor = |survivor: &mut Survivor| {
-        let place = Place::of(survivor.partner_pid());
-        fs::create_dir(&place.0).expect("a new folder");
+        let place = Place::make(survivor.partner_pid());
         let mut listener = place.listen();
         survivor.signal();
         let cue = survivor.cue();
@@ -179,8 +187,7 @@ fn connecting() -> Scene {
 
 /// Makes the folder, and lets the victim begin.
 fn prepare(survivor: &Survivor) -> Place {
-    let place = Place::of(survivor.partner_pid());
-    fs::create_dir(&place.0).expect("a new folder");
+    let place = Place::make(survivor.partner_pid());
     survivor.signal();
     place
 }

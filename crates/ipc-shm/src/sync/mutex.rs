@@ -36,14 +36,18 @@ use crate::spin::Patience;
 /// # When an owner dies
 ///
 /// However a thread ends that holds the mutex (`kill -9`, a crash, the end of the thread with the guard
-/// forgotten, `execve(2)`), the kernel frees the mutex and wakes a waiter. The next owner's guard says so
-/// ([`owner_died`](MutexGuard::owner_died)). Its owner looks at the data, puts it in order, and says so
-/// ([`mark_repaired`](MutexGuard::mark_repaired)). If it dies as well, the next one is told the same. If it
-/// releases the mutex without saying so, the mutex is **poisoned**: everybody gets
+/// forgotten, the main thread's `execve(2)`), the kernel frees the mutex and wakes a waiter. The next
+/// owner's guard says so ([`owner_died`](MutexGuard::owner_died)). Its owner looks at the data, puts it in
+/// order, and says so ([`mark_repaired`](MutexGuard::mark_repaired)). If it dies as well, the next one is
+/// told the same. If it releases the mutex without saying so, the mutex is **poisoned**: everybody gets
 /// [`LockError::Poisoned`] from then on, until somebody [`recover`](Self::recover)s it. An owner that
 /// panics with the guard in its hands is like one that dies.
 ///
 /// A process that is stopped, or slow, is not dead, and keeps the mutex.
+///
+/// One end is not seen: a thread **other than the main one** that calls `execve(2)` while it holds the
+/// mutex. The kernel gives it the main thread's id before it goes through the list, and so does not find
+/// the mutex to be its own, which stays taken. (It is so with robust mutexes of libc too.)
 ///
 /// # Who must trust whom
 ///

@@ -8,7 +8,7 @@ use ipc_core::{Name, Receiver, RecvError, SendError, Sender, WaitStrategy};
 use ipc_shm::{BoundedBuffer, Segment};
 use ipc_testing::crash::{Fate, Scene, Survivor, Victim};
 
-use crate::place::{name, own_name};
+use crate::place::{free_name, own_name};
 
 const SLOTS: usize = 3;
 /// What the two send.
@@ -39,7 +39,7 @@ impl Stage {
     }
 
     fn prepare(survivor: &Survivor, messages: u64) -> Self {
-        let name = name(survivor.partner_pid());
+        let name = free_name(survivor.partner_pid());
         let options = BoundedBuffer::options().slots(SLOTS).slot_bytes(8);
         let buffer = options.create_new(&name).expect("a free name");
         let journal = Segment::create_new(&Self::journal_name(&name), 8).expect("a free name");

@@ -8,7 +8,7 @@ use ipc_core::{Deadline, Name};
 use ipc_shm::{Heap, HeapError, Link, Owned, Segment};
 use ipc_testing::crash::{Fate, Scene, Survivor, Victim};
 
-use crate::place::{name, own_name};
+use crate::place::{free_name, own_name};
 
 ipc_shm::shared! {
     struct Root("crash.Root/1") {
@@ -101,7 +101,7 @@ fn scene(operation: &str, state: &str, prepare: fn(&Heap, &Name), attempt: Attem
         victim.signal();
     };
     let survivor = move |survivor: &mut Survivor| {
-        let segment = name(survivor.partner_pid());
+        let segment = free_name(survivor.partner_pid());
         let options = Heap::options().pool(64, BLOCKS).processes(3).names(3);
         let heap = options.create_new(&segment).expect("a free name");
         heap.names(NEVER).create_new::<Root>(&root_name(), |_| {}).expect("free");

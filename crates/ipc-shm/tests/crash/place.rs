@@ -8,8 +8,17 @@ use ipc_shm::Location;
 
 /// A name that both parts know and nobody else takes: made of the victim's process id, always as long,
 /// since the way through the code that looks for a name's end depends on its length.
-pub(crate) fn name(victim: u32) -> Name {
+fn name(victim: u32) -> Name {
     Name::new(&format!("ipc-test.{victim:010}.crash")).expect("made of allowed characters")
+}
+
+/// The [`name`] of a new trial: removes what has it, or has it in its own, since a trial that was cut off
+/// has left it, whose victim had the same process id. The survivor does, before the victim begins.
+pub(crate) fn free_name(victim: u32) -> Name {
+    for path in paths_at(&Location::from(&name(victim))) {
+        drop(fs::remove_file(path));
+    }
+    name(victim)
 }
 
 /// The victim's own [`name`].
@@ -55,7 +64,7 @@ impl Kind {
     /// the same process id. The survivor does, before the victim begins.
     pub(crate) fn prepare(self, victim: u32) {
         match self {
-            Self::Name => drop(fs::remove_file(self.place(victim).path())),
+            Self::Name => drop(free_name(victim)),
             Self::File => {
                 drop(fs::remove_dir_all(folder(victim)));
                 fs::create_dir(folder(victim)).expect("a new folder");
@@ -75,10 +84,15 @@ impl Kind {
 
 /// How many files there are for a place: that of the name itself, and others that have it in theirs.
 pub(crate) fn files_at(place: &Location) -> usize {
+    paths_at(place).len()
+}
+
+fn paths_at(place: &Location) -> Vec<PathBuf> {
     let name = place.path().file_name().expect("a file's").to_string_lossy();
     let folder = place.path().parent().expect("in a folder");
     let files = fs::read_dir(folder).expect("listed").flatten();
-    files.filter(|file| file.file_name().to_string_lossy().contains(&*name)).count()
+    let ours = files.filter(|file| file.file_name().to_string_lossy().contains(&*name));
+    ours.map(|file| file.path()).collect()
 }
 
 fn folder(victim: u32) -> PathBuf {

@@ -6,7 +6,7 @@ use ipc_core::{Deadline, WaitStrategy};
 use ipc_shm::{Bell, ClaimError, Segment, Snapshot, SnapshotReadError, SnapshotReader};
 use ipc_testing::crash::{Fate, Scene, Survivor, Victim};
 
-use crate::place::{name, own_name};
+use crate::place::{free_name, own_name};
 
 /// Values of these many bytes: copied by words and bytes, and by the string instruction.
 type Short = [u8; 29];
@@ -30,7 +30,8 @@ fn value<const N: usize>(version: u64) -> [u8; N] {
 }
 
 fn attach(survivor: &Survivor) -> Segment {
-    let segment = Segment::create_new(&name(survivor.partner_pid()), LEN).expect("a free name");
+    let segment =
+        Segment::create_new(&free_name(survivor.partner_pid()), LEN).expect("a free name");
     survivor.signal();
     survivor.wait(); // until the victim has it too
     segment.unlink().expect("named so");

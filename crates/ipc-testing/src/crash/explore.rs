@@ -11,7 +11,7 @@ use super::places::Places;
 use super::recording::{Point, Recording, Turn};
 use super::report::{Blow, Failure, FunctionReport, Report, SceneReport};
 use super::trial::{Outcome, Trouble, Worker};
-use super::watch::Watch;
+use super::watch::{TRIAL_TIMEOUT, Watch};
 use super::{Effort, PATIENCE, Scene, Unsupported};
 
 /// How often a late survivor or a missed point is tried again.
@@ -24,7 +24,7 @@ pub(super) fn explore(
     effort: Effort,
 ) -> Result<Report, Unsupported> {
     let start = Instant::now();
-    let watch = Watch::default();
+    let watch = Watch::new(TRIAL_TIMEOUT);
     let (over, is_over) = mpsc::channel();
     let mut report = thread::scope(|scope| {
         let (watch, _over) = (&watch, over); // which is dropped at the end

@@ -47,6 +47,13 @@ impl Stage {
         (scene, Self { socket: Some(socket), partner, partner_pid })
     }
 
+    /// Shows a partner that waits for us, or will, that we are gone.
+    fn leave(&mut self) {
+        drop(self.socket.take());
+        // Fails only if the partner has gone before.
+        let _ = rustix::net::shutdown(&self.partner, rustix::net::Shutdown::Both);
+    }
+
     /// A Unix socket, of type seqpacket, whose other end the partner has. For the link alone: the kit
     /// does not use it.
     ///
@@ -266,6 +273,9 @@ fn play_survivors(scenes: &[Scene], host: Host) -> ! {
         let (scene, stage) = Stage::new(host.invitation());
         let mut survivor = Survivor { stage, host, fate: None };
         let played = attempt(|| (scenes[scene].survivor)(&mut survivor));
+        if played.is_err() {
+            survivor.stage.leave();
+        }
         // A part that did not ask must hear it, or the next one would.
         let heard = attempt(|| survivor.fate());
         let Survivor { stage, host, .. } = survivor;

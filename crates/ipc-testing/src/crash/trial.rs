@@ -12,7 +12,7 @@ use super::part::{self, word};
 use super::recording::{self, Lost, Point, Recording, Sleeps, Turn};
 use super::report::Blow;
 use super::tracee::{Halt, Tracee};
-use super::watch::{TRIAL_TIMEOUT, Watch};
+use super::watch::Watch;
 use super::{Scene, Unsupported, observe};
 use crate::Guest;
 use crate::process::channel::Kind;
@@ -92,12 +92,16 @@ impl<'a> Worker<'a> {
             None => start(part::SURVIVOR)?,
         };
         let mut victim = start(part::VICTIM)?;
-        self.watch.begin(self.number, vec![victim.pid(), survivor.pid()]);
         let mut tracee = Tracee::seize(victim.pid()).map_err(Trouble::Unsupported)?;
         invite(scene, &victim, &survivor)?;
+        // From here on to the end of the watch, no early return: the processes might be other ones then.
+        let survivor_part = ("survivor", survivor.pid());
+        self.watch.begin(self.number, &[("victim", victim.pid()), survivor_part]);
 
         let is_cued = self.scenes[scene].is_cued;
+        let mut has_begun = false;
         let directed = recording::arrive(&tracee).and_then(|()| {
+            has_begun = true;
             let maps = Maps::of(victim.pid()).map_err(|_| Lost::Ended)?;
             // Its failure shows when the survivor is heard.
             let mut cue = || drop(say(&survivor, word::ASLEEP));
@@ -109,7 +113,7 @@ impl<'a> Worker<'a> {
         let (before, start) = (heard_now(&victim), Instant::now());
         let (survivors_word, victims_word, hung) = match blow {
             Blow::Kill => {
-                self.watch.begin(self.number, vec![survivor.pid()]);
+                self.watch.begin(self.number, &[survivor_part]);
                 victim.kill();
                 let said = say(&survivor, word::KILLED).and_then(|()| hear(&survivor));
                 (said, before, self.watch.end(self.number))
@@ -130,12 +134,11 @@ impl<'a> Worker<'a> {
         match directed {
             Ok(()) => {}
             Err(Lost::Missed) => missed = true,
-            Err(Lost::Ended) => complaints.push("the victim ended early".into()),
+            Err(Lost::Ended) if has_begun => complaints.push("the victim ended early".into()),
+            Err(Lost::Ended) => complaints.push("the victim ended before the operation".into()),
             Err(Lost::Os(error)) => complaints.push(format!("ptrace: {error}")),
         }
-        if hung {
-            complaints.push(format!("hung for {TRIAL_TIMEOUT:?}, and was killed"));
-        }
+        complaints.extend(hung);
         if let Some(why) = victims_word.as_deref().and_then(|it| it.strip_prefix(word::FAILED)) {
             complaints.push(format!("the victim: {why}"));
         }

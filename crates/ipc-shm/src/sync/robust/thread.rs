@@ -6,9 +6,10 @@
 //! Every thread may register a **robust list** with the kernel (`set_robust_list(2)`, and "robust
 //! futexes" in the kernel's documentation): a head, entries that are linked in a circle, and in the head
 //! a mark for one more lock that is being taken or released, the **pending** one. When the thread ends,
-//! however it ends (`execve(2)` too), the kernel goes through the list and the pending mark; in each
-//! lock's word that holds the thread's id it puts "owner died", and wakes a waiter. All that it knows of a
-//! lock is its entry; the word lies a fixed number of bytes from it, one number for the whole list.
+//! however it ends, the kernel goes through the list and the pending mark; in each lock's word that holds
+//! the thread's id it puts "owner died", and wakes a waiter. All that it knows of a lock is its entry; the
+//! word lies a fixed number of bytes from it, one number for the whole list. (`execve(2)` ends a thread so
+//! too, but one that is not the main thread gets the main thread's id first: its words are passed by.)
 //!
 //! So an entry must lie beside its word, in shared memory, and **the kernel follows what is written
 //! there**. A process that can write the memory can make the kernel miss the death of a thread of

@@ -14,7 +14,7 @@ use ipc_shm::{
 };
 use ipc_testing::crash::{Cue, Fate, Scene, Survivor, Victim};
 
-use crate::place::{name, own_name};
+use crate::place::{free_name, own_name};
 
 mod locks;
 mod waits;
@@ -40,7 +40,7 @@ struct Place(Segment);
 
 impl Place {
     fn create(survivor: &Survivor) -> Self {
-        let name = name(survivor.partner_pid());
+        let name = free_name(survivor.partner_pid());
         Self(Segment::create_new(&name, size_of::<All>()).expect("the name is free"))
     }
 

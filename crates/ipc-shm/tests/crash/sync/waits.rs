@@ -6,7 +6,7 @@ use ipc_testing::crash::{Fate, Scene, Survivor, Victim};
 
 use super::locks::{mutex_after, mutex_meanwhile};
 use super::{All, Checks, Held, PARK, cued, idle, nothing, shortly, soon};
-use crate::place::{name, own_name};
+use crate::place::{free_name, own_name};
 
 pub(super) fn scenes() -> Vec<Scene> {
     [condition_variable(), events(), semaphores()].into_iter().flatten().collect()
@@ -186,7 +186,7 @@ fn named_semaphore() -> Scene {
         victim.signal();
     };
     let survivor = |survivor: &mut Survivor| {
-        let name = name(survivor.partner_pid());
+        let name = free_name(survivor.partner_pid());
         let semaphore = NamedSemaphore::create_new(&name, 1, 0o600).expect("the name is free");
         survivor.signal();
         let fate = survivor.fate();
