@@ -11,7 +11,8 @@
 //! | up to 15 | words | words |
 //! | up to 128 | pairs of words, without a loop | words |
 //! | up to 1.5 KiB | blocks of 128 bytes through AVX registers, or SSE ones | words |
-//! | more | a block, and `rep movsb`, which the processor turns into whole cache lines | words |
+//! | up to 512 KiB | a block, and `rep movsb`, which the processor turns into whole cache lines | words |
+//! | more | blocks again | words |
 //!
 //! Words go in and out of shared memory one by one, so that none straddles a cache line; in private
 //! memory they are put together to 16 bytes, which a wide load of the caller's can take from the store
@@ -29,6 +30,9 @@ const PAIR: usize = 16;
 /// Up to this length, in bytes, blocks are faster than starting `rep movsb`. Beyond it `rep movsb` wins
 /// where the two cores are far apart, since it takes whole lines without fetching them first.
 const BY_BLOCKS_MAX: usize = 1536;
+/// From this length on, in bytes, blocks are faster again: `rep movsb` lets what it writes go past the
+/// caches where it thinks that they cannot hold it, and the receiver fetches it from memory.
+const BY_BLOCKS_MIN: usize = 512 << 10;
 /// Bytes of a block.
 const BLOCK: usize = 128;
 /// Bytes of a cache line.
@@ -275,7 +279,7 @@ unsafe fn move_long(target: *mut u8, source: *const u8, len: usize) {
     unsafe { move_blocks(target, source, BLOCK) };
     let begin = BLOCK - target.addr() % LINE;
     let (line, from) = at(begin);
-    if len > BY_BLOCKS_MAX {
+    if (BY_BLOCKS_MAX + 1..BY_BLOCKS_MIN).contains(&len) {
         // SAFETY: the bytes from `begin` on.
         return unsafe { move_bytes(line, from, len - begin) };
     }
@@ -417,6 +421,21 @@ mod tests {
                 unsafe { copy_out_in_order(&mut target[shift..], ring) };
                 assert_eq!(&target[shift..], source, "length {len}, shift {shift}, in order");
             }
+        }
+    }
+
+    #[test]
+    fn copies_too_long_for_the_caches_are_exact() {
+        for len in [BY_BLOCKS_MIN - 1, BY_BLOCKS_MIN, BY_BLOCKS_MIN + 1, BY_BLOCKS_MIN + 4001] {
+            let mut shared = vec![0_u64; len / 8 + 2];
+            let source: Vec<u8> = (0..len).map(|i| (i * 7 + i / 256 + 1) as u8).collect();
+            let mut target = vec![0xff; len];
+            let ring = shared[1..].as_mut_ptr().cast::<u8>();
+            // SAFETY: `ring` has room for the bytes, is aligned, and is used by nobody else.
+            unsafe { copy_in(ring, &source) };
+            // SAFETY: as above.
+            unsafe { copy_out(&mut target, ring) };
+            assert!(target == source, "length {len}");
         }
     }
 }
