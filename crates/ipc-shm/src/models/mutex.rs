@@ -116,3 +116,24 @@ fn all_who_wait_learn_that_it_is_poisoned() {
         assert!(!mutex.lock().expect("recovered").owner_died());
     });
 }
+
+#[test]
+fn who_recovers_it_sees_what_was_done_before_it_was_given_up() {
+    model(3, || {
+        let mutex = Arc::new(Guarded::new(UnsafeCell::new(0)));
+        set_thread_id(8);
+        let owner = mutex.lock().expect("free");
+        death::die_after(0);
+        drop(owner);
+        death::die_after(u32::MAX);
+        let heir = spawn(9, &mutex, |mutex| {
+            let guard = mutex.lock().expect("the owner is dead");
+            guard.with_mut(|data| unsafe { *data = 1 });
+            // Without a word.
+        });
+        if let Some(guard) = mutex.recover().expect("no error") {
+            guard.with(|data| assert_eq!(unsafe { *data }, 1));
+        }
+        heir.join().expect("no panic");
+    });
+}
