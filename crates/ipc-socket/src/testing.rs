@@ -15,9 +15,9 @@ use ipc_testing::{Invitation, Pending, Scope, Transport};
 
 use crate::direct::Peer;
 use crate::{
-    InetAddress, PacketReceiver, PacketSender, StreamReceiver, StreamSender, TcpConnection,
-    TcpListener, UdpOptions, UnixAddress, UnixOptions, UnixSeqpacketConnection,
-    UnixSeqpacketListener, UnixStreamConnection, UnixStreamListener,
+    PacketReceiver, PacketSender, StreamReceiver, StreamSender, TcpConnection, TcpListener,
+    UdpOptions, UnixAddress, UnixOptions, UnixSeqpacketConnection, UnixSeqpacketListener,
+    UnixStreamConnection, UnixStreamListener,
 };
 
 /// Unix stream sockets at a path.
@@ -40,13 +40,29 @@ pub struct UnixSeqpacket;
 #[derive(Clone, Copy, Debug)]
 pub struct UnixDatagram;
 
-/// TCP over the loopback device.
+/// Unix datagram sockets at an abstract name.
+#[derive(Clone, Copy, Debug)]
+pub struct AbstractDatagram;
+
+/// TCP over the loopback device, by version 4 of the internet protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Tcp;
 
-/// UDP over the loopback device.
+/// TCP over the loopback device, by version 6 of the internet protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpOverV6;
+
+/// UDP over the loopback device, by version 4 of the internet protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Udp;
+
+/// UDP over the loopback device, by version 6 of the internet protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct UdpOverV6;
+
+/// A free port of the loopback device.
+const LOOPBACK: &str = "127.0.0.1:0";
+const LOOPBACK_V6: &str = "[::1]:0";
 
 /// How long one process waits for the other to connect.
 fn patience() -> Deadline {
@@ -58,9 +74,17 @@ fn fresh_path(scope: &Scope) -> UnixAddress {
     UnixAddress::path(scope.path(scope.name().as_str()))
 }
 
+/// An abstract name that no other call has returned.
+fn fresh_name(scope: &Scope) -> String {
+    scope.name().as_str().to_owned()
+}
+
 /// Implements a transport whose host listens and whose guest connects.
 macro_rules! connection_transport {
-    ($transport:ty, $name:literal, $sender:ty, $receiver:ty, $listen:path, $connect:path) => {
+    (
+        $transport:ty, $name:literal, $sender:ty, $receiver:ty, $listen:path, $connect:path
+        $(, missing: $missing:path)?
+    ) => {
         impl Transport for $transport {
             type Sender = $sender;
             type Receiver = $receiver;
@@ -68,6 +92,11 @@ macro_rules! connection_transport {
             fn name(&self) -> &'static str {
                 $name
             }
+            $(
+                fn missing(&self) -> Option<String> {
+                    $missing()
+                }
+            )?
 
             fn invite_receiver(
                 &self,
@@ -129,6 +158,15 @@ connection_transport!(
     connect_seqpacket
 );
 connection_transport!(Tcp, "tcp", StreamSender, StreamReceiver, listen_tcp, connect_tcp);
+connection_transport!(
+    TcpOverV6,
+    "tcp-v6",
+    StreamSender,
+    StreamReceiver,
+    listen_tcp_over_v6,
+    connect_tcp,
+    missing: missing_v6
+);
 
 fn listen_stream(scope: &Scope) -> Result<(Invitation, UnixStreamListener), OpenError> {
     let address = fresh_path(scope);
@@ -154,7 +192,7 @@ fn taking_whole() -> UnixOptions {
 }
 
 fn listen_abstract_stream(scope: &Scope) -> Result<(Invitation, UnixStreamListener), OpenError> {
-    let name = scope.name().as_str().to_owned();
+    let name = fresh_name(scope);
     let listener = taking_whole().listen_stream(UnixAddress::abstract_name(&name))?;
     Ok((Invitation::of_text(name), listener))
 }
@@ -166,7 +204,7 @@ fn connect_abstract_stream(name: &str) -> Result<UnixStreamConnection, OpenError
 fn listen_abstract_seqpacket(
     scope: &Scope,
 ) -> Result<(Invitation, UnixSeqpacketListener), OpenError> {
-    let name = scope.name().as_str().to_owned();
+    let name = fresh_name(scope);
     let listener = UnixSeqpacketListener::bind(UnixAddress::abstract_name(&name))?;
     Ok((Invitation::of_text(name), listener))
 }
@@ -176,7 +214,15 @@ fn connect_abstract_seqpacket(name: &str) -> Result<UnixSeqpacketConnection, Ope
 }
 
 fn listen_tcp(_scope: &Scope) -> Result<(Invitation, TcpListener), OpenError> {
-    let listener = TcpListener::bind(&"127.0.0.1:0".parse()?)?;
+    listen_tcp_at(LOOPBACK)
+}
+
+fn listen_tcp_over_v6(_scope: &Scope) -> Result<(Invitation, TcpListener), OpenError> {
+    listen_tcp_at(LOOPBACK_V6)
+}
+
+fn listen_tcp_at(address: &str) -> Result<(Invitation, TcpListener), OpenError> {
+    let listener = TcpListener::bind(&address.parse()?)?;
     Ok((Invitation::of_text(listener.local_addr().to_string()), listener))
 }
 
@@ -184,80 +230,120 @@ fn connect_tcp(address: &str) -> Result<TcpConnection, OpenError> {
     TcpConnection::connect(&address.parse()?, patience())
 }
 
-impl Transport for UnixDatagram {
-    type Sender = PacketSender;
-    type Receiver = PacketReceiver;
-
-    fn name(&self) -> &'static str {
-        "unix-dgram"
-    }
-
-    fn invite_receiver(
-        &self,
-        scope: &Scope,
-    ) -> Result<(Invitation, Pending<PacketSender>), OpenError> {
-        let address = fresh_path(scope);
-        let meeting = meet(scope, &address)?;
-        let connect = |text: &str| UnixOptions::new().connect_datagram(text);
-        Ok((meeting.0, Pending::new(move |_| connect(&hear(&meeting.1)?))))
-    }
-
-    fn invite_sender(
-        &self,
-        scope: &Scope,
-    ) -> Result<(Invitation, Pending<PacketReceiver>), OpenError> {
-        let address = fresh_path(scope);
-        let receiver = UnixOptions::new().bind_datagram(&address)?;
-        Ok((Invitation::of_text(address.to_string()), Pending::ready(receiver)))
-    }
-
-    fn join_as_receiver(&self, invitation: Invitation) -> Result<PacketReceiver, OpenError> {
-        let (meeting, address) = split(&invitation)?;
-        let receiver = UnixOptions::new().bind_datagram(address)?;
-        tell(meeting, address)?;
-        Ok(receiver)
-    }
-
-    fn join_as_sender(&self, invitation: Invitation) -> Result<PacketSender, OpenError> {
-        UnixOptions::new().connect_datagram(invitation.text.as_str())
-    }
+/// What this machine lacks for version 6 of the internet protocol.
+fn missing_v6() -> Option<String> {
+    let bound = std::net::UdpSocket::bind(LOOPBACK_V6);
+    bound.err().map(|error| format!("an IPv6 loopback device ({error})"))
 }
 
-impl Transport for Udp {
-    type Sender = PacketSender;
-    type Receiver = PacketReceiver;
+/// Implements a transport whose receiver binds an address and whose sender connects to it.
+///
+/// `$address` makes the address to bind, `$bind` binds it and tells where that is, for `$connect`.
+macro_rules! datagram_transport {
+    (
+        $transport:ty, $name:literal, $address:path, $bind:path, $connect:path
+        $(, missing: $missing:path)?
+    ) => {
+        impl Transport for $transport {
+            type Sender = PacketSender;
+            type Receiver = PacketReceiver;
 
-    fn name(&self) -> &'static str {
-        "udp"
-    }
+            fn name(&self) -> &'static str {
+                $name
+            }
+            $(
+                fn missing(&self) -> Option<String> {
+                    $missing()
+                }
+            )?
 
-    fn invite_receiver(
-        &self,
-        scope: &Scope,
-    ) -> Result<(Invitation, Pending<PacketSender>), OpenError> {
-        let meeting = meet(scope, "127.0.0.1:0")?;
-        let connect = |text: &str| UdpOptions::new().connect(&text.parse()?);
-        Ok((meeting.0, Pending::new(move |_| connect(&hear(&meeting.1)?))))
-    }
+            fn invite_receiver(
+                &self,
+                scope: &Scope,
+            ) -> Result<(Invitation, Pending<PacketSender>), OpenError> {
+                let (invitation, meeting) = meet(scope, $address(scope))?;
+                Ok((invitation, Pending::new(move |_| $connect(&hear(&meeting)?))))
+            }
 
-    fn invite_sender(
-        &self,
-        _scope: &Scope,
-    ) -> Result<(Invitation, Pending<PacketReceiver>), OpenError> {
-        let receiver = UdpOptions::new().bind(&"127.0.0.1:0".parse()?)?;
-        Ok((Invitation::of_text(bound_address(&receiver)?), Pending::ready(receiver)))
-    }
+            fn invite_sender(
+                &self,
+                scope: &Scope,
+            ) -> Result<(Invitation, Pending<PacketReceiver>), OpenError> {
+                let (bound, receiver) = $bind(&$address(scope))?;
+                Ok((Invitation::of_text(bound), Pending::ready(receiver)))
+            }
 
-    fn join_as_receiver(&self, invitation: Invitation) -> Result<PacketReceiver, OpenError> {
-        let (meeting, address) = split(&invitation)?;
-        let receiver = UdpOptions::new().bind(&address.parse::<InetAddress>()?)?;
-        tell(meeting, &bound_address(&receiver)?)?;
-        Ok(receiver)
-    }
+            fn join_as_receiver(
+                &self,
+                invitation: Invitation,
+            ) -> Result<PacketReceiver, OpenError> {
+                let (meeting, address) = split(&invitation)?;
+                let (bound, receiver) = $bind(address)?;
+                tell(meeting, &bound)?;
+                Ok(receiver)
+            }
 
-    fn join_as_sender(&self, invitation: Invitation) -> Result<PacketSender, OpenError> {
-        UdpOptions::new().connect(&invitation.text.parse()?)
-    }
+            fn join_as_sender(&self, invitation: Invitation) -> Result<PacketSender, OpenError> {
+                $connect(&invitation.text)
+            }
+        }
+    };
+}
+
+datagram_transport!(UnixDatagram, "unix-dgram", path_text, bind_datagram, connect_datagram);
+datagram_transport!(
+    AbstractDatagram,
+    "unix-dgram-abstract",
+    fresh_name,
+    bind_abstract_datagram,
+    connect_abstract_datagram
+);
+datagram_transport!(Udp, "udp", loopback, bind_udp, connect_udp);
+datagram_transport!(
+    UdpOverV6,
+    "udp-v6",
+    loopback_v6,
+    bind_udp,
+    connect_udp,
+    missing: missing_v6
+);
+
+fn path_text(scope: &Scope) -> String {
+    fresh_path(scope).to_string()
+}
+
+fn bind_datagram(path: &str) -> Result<(String, PacketReceiver), OpenError> {
+    Ok((path.to_owned(), UnixOptions::new().bind_datagram(path)?))
+}
+
+fn connect_datagram(path: &str) -> Result<PacketSender, OpenError> {
+    UnixOptions::new().connect_datagram(path)
+}
+
+fn bind_abstract_datagram(name: &str) -> Result<(String, PacketReceiver), OpenError> {
+    let receiver = UnixOptions::new().bind_datagram(UnixAddress::abstract_name(name))?;
+    Ok((name.to_owned(), receiver))
+}
+
+fn connect_abstract_datagram(name: &str) -> Result<PacketSender, OpenError> {
+    UnixOptions::new().connect_datagram(UnixAddress::abstract_name(name))
+}
+
+fn loopback(_scope: &Scope) -> String {
+    LOOPBACK.to_owned()
+}
+
+fn loopback_v6(_scope: &Scope) -> String {
+    LOOPBACK_V6.to_owned()
+}
+
+fn bind_udp(address: &str) -> Result<(String, PacketReceiver), OpenError> {
+    let receiver = UdpOptions::new().bind(&address.parse()?)?;
+    Ok((bound_address(&receiver)?, receiver))
+}
+
+fn connect_udp(address: &str) -> Result<PacketSender, OpenError> {
+    UdpOptions::new().connect(&address.parse()?)
 }
 
 fn bound_address(receiver: &PacketReceiver) -> Result<String, OpenError> {
@@ -266,10 +352,7 @@ fn bound_address(receiver: &PacketReceiver) -> Result<String, OpenError> {
 }
 
 /// Begins a meeting at which the guest will tell where it receives; `address` is what it shall bind.
-fn meet(
-    scope: &Scope,
-    address: impl std::fmt::Display,
-) -> Result<(Invitation, UnixSeqpacketListener), OpenError> {
+fn meet(scope: &Scope, address: String) -> Result<(Invitation, UnixSeqpacketListener), OpenError> {
     let meeting = fresh_path(scope);
     let listener = UnixSeqpacketListener::bind(&meeting)?;
     Ok((Invitation::of_text(format!("{meeting}\t{address}")), listener))

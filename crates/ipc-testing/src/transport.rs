@@ -28,6 +28,12 @@ pub trait Transport: Send + Sync + 'static {
     /// Its short name, as the benchmark prints it: `"pipe"`, `"mq-posix"`.
     fn name(&self) -> &'static str;
 
+    /// What this machine lacks for such links, where nobody can install it: its cases are then skipped by
+    /// name (see [`skip`](crate::skip)). `None`, unless a transport says otherwise.
+    fn missing(&self) -> Option<String> {
+        None
+    }
+
     /// Begins a link whose sender stays here and whose receiver will be the guest's.
     ///
     /// # Errors

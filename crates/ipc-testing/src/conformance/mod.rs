@@ -189,7 +189,8 @@ pub struct Case {
     script: fn() -> Script,
 }
 
-/// Runs a case on a transport: what the tests of [`conformance!`](crate::conformance!) call.
+/// Runs a case on a transport: what the tests of [`conformance!`](crate::conformance!) call. Skips it
+/// where the machine lacks what the transport needs.
 ///
 /// `module_path` is that of the module in which the test of the case's name stands.
 ///
@@ -200,6 +201,9 @@ pub fn run_case<T: Transport>(transport: &T, case: &str, module_path: &str) {
     // The harness leaves the crate's name out.
     let module = module_path.split_once("::").map_or("", |(_crate, module)| module);
     let test = if module.is_empty() { case.to_owned() } else { format!("{module}::{case}") };
+    if let Some(needs) = transport.missing() {
+        return crate::skip(&test, &needs);
+    }
     if let Err(failure) = play(transport, case, &test, TIMEOUT) {
         panic!("{failure}");
     }
