@@ -17,8 +17,9 @@
 //! - A send that timed out has no effect, at any length of message (how: [`PipeSender`]).
 //! - The end of the other side is [`RecvError::PeerGone`](ipc_core::RecvError::PeerGone) after the last
 //!   message, or [`SendError::PeerGone`](ipc_core::SendError::PeerGone): never the death of this process
-//!   by `SIGPIPE`, whatever it does with that signal. (Whether it ignores it is looked at once in each tick
-//!   of the coarse clock, 1 to 10 ms.)
+//!   by `SIGPIPE`, whether it ignores that signal or not. With one exception: a short send that is under way
+//!   when the program ceases to ignore it, or begins in the same tick of the coarse clock (1 to 10 ms), in
+//!   which each sender looks but once, can still raise it.
 //! - A peer that writes nonsense is a typed error. No memory is taken on the word of a header.
 //! - Only the child that an end is given to inherits it.
 //!

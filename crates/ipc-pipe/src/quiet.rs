@@ -9,6 +9,7 @@
 //!   ask for no signal takes a vector, which alone costs a third of a short write more
 //!   (`benches/record/2026-11-28-pipe-experiments.md`). How the signal stands is looked at once in each tick of
 //!   the coarse clock (1 to 10 ms): a program that ceases to ignore it is taken at its word one tick later.
+//!   A call that sleeps in `write(2)` at that moment is not protected either.
 //! - Where the kernel can (`RWF_NOSIGNAL`, Linux 6.18), the write itself asks for no signal.
 //! - Elsewhere the write is between two changes of the thread's signal mask: `SIGPIPE` is blocked, and
 //!   one that the write raised is taken back before the mask is restored. It is raised for the thread

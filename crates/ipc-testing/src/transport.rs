@@ -29,7 +29,15 @@ pub trait Transport: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// What this machine lacks for such links, where nobody can install it: its cases are then skipped by
-    /// name (see [`skip`](crate::skip)). `None`, unless a transport says otherwise.
+    /// name (see [`skip`](crate::skip)). `None`, unless a transport says otherwise:
+    ///
+    /// ```
+    /// fn missing() -> Option<String> {
+    ///     let bound = std::net::UdpSocket::bind("[::1]:0");
+    ///     bound.err().map(|error| format!("an IPv6 loopback device ({error})"))
+    /// }
+    /// # missing();
+    /// ```
     fn missing(&self) -> Option<String> {
         None
     }
