@@ -29,7 +29,7 @@ use crate::{Access, Mapping, Memfd, Seals, Segment, Shared, copy, segment};
 /// - **Handles, not pointers.** A [`Handle`] means the same everywhere, and is checked at each use. What was
 ///   freed twice, or is another heap's, is an error.
 /// - **Everything belongs to somebody**: an object to the process that has allocated it ([`Owned`]), then to
-///   one [`Link`] in another object, or to a [name](Names). Killed at any instruction, a process
+///   one [`Link`](crate::Link) in another object, or to a [name](Names). Killed at any instruction, a process
 ///   leaves nothing but what [`recover`](Self::recover) gives back; it harms nothing that is
 ///   another's. Attaching recovers too, and so does an allocation that finds no block.
 /// - **Lock-free**: an allocation is two atomic instructions where there are free blocks, and a free too. Only
