@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     UnixDatagram,
     /// A seqpacket connection between two processes that name each other.
     Direct,
+    /// One that carries messages one way only.
+    DirectOneWay,
     Tcp,
     Udp,
 }
@@ -27,7 +29,11 @@ pub(crate) enum Kind {
 impl Kind {
     /// Whether it is a connection of packets.
     pub(crate) fn is_seqpacket(self) -> bool {
-        matches!(self, Self::UnixSeqpacket | Self::Direct)
+        self == Self::UnixSeqpacket || self.is_direct()
+    }
+
+    fn is_direct(self) -> bool {
+        matches!(self, Self::Direct | Self::DirectOneWay)
     }
 }
 
@@ -51,7 +57,7 @@ pub(crate) struct Link {
 impl Link {
     /// The properties, `capacity` being that of the moment.
     pub(crate) fn properties(&self, capacity: Capacity) -> LinkProperties {
-        let is_direct = self.kind == Kind::Direct;
+        let is_direct = self.kind.is_direct();
         let is_unix = !matches!(self.kind, Kind::Tcp | Kind::Udp);
         let is_framed = matches!(self.kind, Kind::UnixStream | Kind::Tcp);
         let is_connection = self.kind.is_seqpacket() || is_framed;
@@ -60,7 +66,7 @@ impl Link {
                 Kind::UnixStream => "Unix stream socket",
                 Kind::UnixSeqpacket => "Unix seqpacket socket",
                 Kind::UnixDatagram => "Unix datagram socket",
-                Kind::Direct => "direct link",
+                Kind::Direct | Kind::DirectOneWay => "direct link",
                 Kind::Tcp => "TCP connection",
                 Kind::Udp => "UDP socket",
             },
@@ -75,7 +81,11 @@ impl Link {
                 min: usize::from(self.kind.is_seqpacket()),
                 max: self.max_len,
             },
-            direction: if is_connection { Direction::FullDuplex } else { Direction::OneWay },
+            direction: if is_connection && self.kind != Kind::DirectOneWay {
+                Direction::FullDuplex
+            } else {
+                Direction::OneWay
+            },
             carrier: if is_unix { Carrier::Kernel } else { Carrier::Network },
             buffering: Buffering::Automatic,
             boundaries: if is_framed { Boundaries::Framed } else { Boundaries::Kept },

@@ -80,6 +80,12 @@ impl PacketSender {
     pub(crate) fn watch(&self) -> Weak<OwnedFd> {
         self.socket.watch()
     }
+
+    /// The sender of a direct link that nothing comes back over.
+    pub(crate) fn one_way(mut self) -> Self {
+        self.link.kind = Kind::DirectOneWay;
+        self
+    }
 }
 
 impl PacketReceiver {
@@ -90,6 +96,17 @@ impl PacketReceiver {
 
     fn new(socket: Half, link: Link, bound: Option<BoundPath>) -> Self {
         Self { link, own: Vec::new(), kept: None, state: State::Open, _bound: bound, socket }
+    }
+
+    /// Tells whether either half of the socket is still there.
+    pub(crate) fn watch(&self) -> Weak<OwnedFd> {
+        self.socket.watch()
+    }
+
+    /// The receiver of a direct link that nothing goes back over.
+    pub(crate) fn one_way(mut self) -> Self {
+        self.link.kind = Kind::DirectOneWay;
+        self
     }
 
     /// The address that a UDP receiver is bound to, with the port that the system chose if none was
@@ -300,7 +317,7 @@ impl Receiver for PacketReceiver {
     fn properties(&self) -> LinkProperties {
         let capacity = match self.link.kind {
             Kind::UnixDatagram => Capacity::Messages(unix::datagram_queue_len()),
-            Kind::UnixSeqpacket | Kind::Direct => Link::send_capacity(self.as_fd()),
+            kind if kind.is_seqpacket() => Link::send_capacity(self.as_fd()),
             _ => Link::receive_capacity(self.as_fd()),
         };
         self.link.properties(capacity)

@@ -11,3 +11,4 @@ ipc_testing::conformance!(tcp_over_v6, ipc_socket::testing::TcpOverV6);
 ipc_testing::conformance!(udp, ipc_socket::testing::Udp);
 ipc_testing::conformance!(udp_over_v6, ipc_socket::testing::UdpOverV6);
 ipc_testing::conformance!(direct, ipc_socket::testing::Direct);
+ipc_testing::conformance!(direct_one_way, ipc_socket::testing::DirectOneWay);

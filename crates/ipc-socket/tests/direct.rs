@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ipc_core::{
-    Deadline, OpenError, OpenErrorKind, PeerId, Receiver, RecvError, SendError, Sender,
+    Count, Deadline, Direction, OpenError, OpenErrorKind, PeerId, Receiver, RecvError, SendError,
+    Sender,
 };
 use ipc_socket::direct::{Direct, DirectError, DirectOptions, Peer};
 use ipc_testing::killing::open_descriptors;
@@ -335,6 +336,62 @@ fn a_one_way_link_carries_one_way() {
             let DirectError::Link(error) = error else { panic!("{error}") };
             assert!(matches!(error.kind(), OpenErrorKind::Unsupported(_)), "{error}");
             me.send(&it, b"two", Deadline::Never).expect("sends");
+        },
+    );
+}
+
+#[test]
+fn the_ends_of_a_one_way_link_are_its_ends_alone() {
+    between_processes!(
+        |guest| {
+            let mut me = Direct::open().expect("opens");
+            guest.tell("opened");
+            let it = peer(guest.pid());
+            let mut receiver = me.take_receiver(&it, Deadline::Never).expect("takes");
+            assert_eq!(receiver.properties().direction, Direction::OneWay);
+            assert_eq!(receiver.properties().links_per_pair, Count::One);
+            let in_use = [
+                me.take_receiver(&it, Deadline::Now).map(drop).expect_err("taken"),
+                me.take_ends(&it, Deadline::Now).map(drop).expect_err("taken"),
+                me.take_sender(&it, Deadline::Now)
+                    .map(drop)
+                    .expect_err("it is the pair's only link"),
+            ];
+            for error in in_use {
+                assert!(matches!(error.kind(), OpenErrorKind::InUse(_)), "{error}");
+            }
+            assert_eq!(receiver.recv(&mut [0; 8]).expect("receives").len, 4);
+            guest.tell("received");
+            let gone = receiver.recv(&mut [0; 8]).expect_err("its sender is dropped");
+            assert!(matches!(gone, RecvError::PeerGone { .. }), "{gone}");
+            drop(receiver);
+            guest.tell("dropped");
+            // Now there is room for a link that this process makes, the other way round.
+            me.link_one_way(&it, Deadline::Never).expect("makes its own");
+            me.send(&it, b"back", Deadline::Never).expect("sends");
+        },
+        |host| {
+            host.hear();
+            let mut me = Direct::open().expect("opens");
+            let it = peer(host.pid());
+            let mut sender = me.take_sender(&it, Deadline::Never).expect("takes");
+            assert_eq!(sender.properties().direction, Direction::OneWay);
+            let error = me.take_sender(&it, Deadline::Now).map(drop).expect_err("taken");
+            assert!(matches!(error.kind(), OpenErrorKind::InUse(_)), "{error}");
+            let wrong_way = [
+                me.take_receiver(&it, Deadline::Never).map(drop).expect_err("it only sends"),
+                me.take_ends(&it, Deadline::Never).map(drop).expect_err("it only sends"),
+            ];
+            for error in wrong_way {
+                assert!(matches!(error.kind(), OpenErrorKind::Unsupported(_)), "{error}");
+            }
+            sender.send(b"ping").expect("sends");
+            host.hear();
+            drop(sender);
+            host.hear();
+            let mut buffer = [0; 8];
+            let received = me.receive_from(&it, &mut buffer, Deadline::Never).expect("receives");
+            assert_eq!(&buffer[..received.len], b"back");
         },
     );
 }

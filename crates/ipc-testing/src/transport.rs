@@ -17,7 +17,9 @@ use crate::Scope;
 /// 3. at the same time the host calls [`Pending::complete`] with the guest's process id.
 ///
 /// So either side may wait for the other in its step, as opening a FIFO does, and the host may make
-/// everything beforehand, as a named queue wants. A transport value is made anew in each process, the
+/// everything beforehand, as a named queue wants. Where two processes have only one link, one way
+/// ([`LinkProperties`](ipc_core::LinkProperties)), both sides' steps 2 and 3 fail for a second one, and
+/// neither waits for the other then. A transport value is made anew in each process, the
 /// same in both. It is also what the benchmark measures.
 pub trait Transport: Send + Sync + 'static {
     /// The sending endpoint.

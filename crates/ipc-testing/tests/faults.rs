@@ -57,6 +57,7 @@ cases_catch! {
     requests_and_replies_alternate {
         LosesEveryHundredth => "hung",
         RepeatsAMessage => "reply 50",
+        ClaimsToBeTheOnlyLink => "a second link",
     }
     an_empty_message_is_not_an_empty_link {
         TakesEmptyForTheEnd => "PeerGone",

@@ -12,7 +12,7 @@ use ipc_core::{
 };
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{Shutdown, SocketFlags};
+use rustix::net::SocketFlags;
 
 use super::rendezvous::{self, Claim, Pause, Places};
 use super::{DirectError, Peer};
@@ -33,9 +33,9 @@ pub struct Direct {
     places: Places,
     listener: OwnedFd,
     /// Watches the listener and every link that has something to receive.
-    epoll: OwnedFd,
-    links: Vec<Connection>,
-    next_number: u64,
+    pub(super) epoll: OwnedFd,
+    pub(super) links: Vec<Connection>,
+    pub(super) next_number: u64,
     /// Numbers of links that were ready when last asked, to be served in turn.
     ready: Vec<u64>,
     resource: Resource,
@@ -49,17 +49,17 @@ pub struct DirectOptions {
 
 /// The link to one process. What is `None` is closed, or was never there.
 #[derive(Debug)]
-struct Connection {
-    number: u64,
-    peer: Peer,
-    sender: Option<PacketSender>,
-    receiver: Option<PacketReceiver>,
+pub(super) struct Connection {
+    pub(super) number: u64,
+    pub(super) peer: Peer,
+    pub(super) sender: Option<PacketSender>,
+    pub(super) receiver: Option<PacketReceiver>,
     /// Whether a message waits in the receiver, which did not fit.
-    holds_message: bool,
+    pub(super) holds_message: bool,
     /// This process made it, to send only.
-    is_one_way: bool,
+    pub(super) is_one_way: bool,
     /// The socket, where the user has taken the ends.
-    taken: Option<Weak<OwnedFd>>,
+    pub(super) taken: Option<Weak<OwnedFd>>,
 }
 
 /// What the listener is called among the numbers of links.
@@ -250,37 +250,6 @@ impl Direct {
         }
     }
 
-    /// Makes the link to a process one-way: this process sends, that one receives. Only where there is
-    /// none yet.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenErrorKind::InUse`] if there is a link already; those of the link's making.
-    pub fn link_one_way(&mut self, peer: &Peer, deadline: Deadline) -> Result<(), OpenError> {
-        let in_use = |what: &str| {
-            let source = io::Error::other(what.to_owned());
-            Err(OpenError::new("link one way", &peer.resource(), OpenErrorKind::InUse(source)))
-        };
-        self.accept_waiting()?;
-        if self.find(peer).is_some() {
-            return in_use("there is a link already");
-        }
-        let before = self.next_number;
-        let index = self.link_to(peer, deadline)?;
-        let connection = &mut self.links[index];
-        if connection.number < before || !self.made_here(index) {
-            return in_use("the other process was first to make the link");
-        }
-        let connection = &mut self.links[index];
-        let sender = connection.sender.as_ref().ok_or_else(|| taken(peer))?;
-        let _ = epoll::delete(&self.epoll, sender.as_fd());
-        rustix::net::shutdown(sender.as_fd(), Shutdown::Read)
-            .map_err(|errno| OpenError::from_os("shutdown", &peer.resource(), errno))?;
-        connection.receiver = None;
-        connection.is_one_way = true;
-        Ok(())
-    }
-
     /// Takes the two ends of the link to a process out, to be used as any other link's: symmetric direct
     /// communication over the traits. Makes the link if there is none. As long as one of them is there,
     /// it remains the only link of the pair.
@@ -288,7 +257,8 @@ impl Direct {
     /// # Errors
     ///
     /// Those of the link's making; [`OpenErrorKind::InUse`] if they are taken already;
-    /// [`OpenErrorKind::Unsupported`] if the link is one-way.
+    /// [`OpenErrorKind::Unsupported`] if the link is one-way: see [`take_sender`](Self::take_sender) and
+    /// [`take_receiver`](Self::take_receiver).
     pub fn take_ends(
         &mut self,
         peer: &Peer,
@@ -316,7 +286,7 @@ impl Direct {
     }
 
     /// The link to send to `peer` over; made if there is none.
-    fn link_to(&mut self, peer: &Peer, deadline: Deadline) -> Result<usize, OpenError> {
+    pub(super) fn link_to(&mut self, peer: &Peer, deadline: Deadline) -> Result<usize, OpenError> {
         if let Some(index) = self.find(peer) {
             return Ok(index);
         }
@@ -373,7 +343,7 @@ impl Direct {
     }
 
     /// The newest link to `peer` that can send, or whose ends are in use elsewhere.
-    fn find(&mut self, peer: &Peer) -> Option<usize> {
+    pub(super) fn find(&mut self, peer: &Peer) -> Option<usize> {
         self.links.iter().rposition(|link| {
             link.peer.is_same(peer)
                 && (link.sender.is_some()
@@ -387,12 +357,12 @@ impl Direct {
         Ok(self.links.iter().any(|link| link.peer.is_same(peer) && link.receiver.is_some()))
     }
 
-    fn made_here(&self, index: usize) -> bool {
+    pub(super) fn made_here(&self, index: usize) -> bool {
         self.links[index].number & 1 == 1
     }
 
     /// Accepts all that have connected. Who may not is turned away.
-    fn accept_waiting(&mut self) -> Result<(), OpenError> {
+    pub(super) fn accept_waiting(&mut self) -> Result<(), OpenError> {
         self.forget_ended();
         loop {
             match rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC) {
@@ -417,6 +387,8 @@ impl Direct {
     fn is_open(&self, index: usize) -> bool {
         let link = &self.links[index];
         match &link.sender {
+            // Nothing comes over it, and so its end says nothing about that.
+            Some(sender) if link.is_one_way => !rendezvous::is_closed(sender.as_fd()),
             Some(sender) => !rendezvous::has_hung_up(sender.as_fd()),
             None => true,
         }
@@ -523,12 +495,12 @@ impl Direct {
     }
 }
 
-fn taken(peer: &Peer) -> OpenError {
+pub(super) fn taken(peer: &Peer) -> OpenError {
     let source = io::Error::other("the ends of this link were taken");
     OpenError::new("use the link with", &peer.resource(), OpenErrorKind::InUse(source))
 }
 
-fn one_way(peer: &Peer) -> OpenError {
+pub(super) fn one_way(peer: &Peer) -> OpenError {
     let what = "receiving over a link that this process made one-way";
     OpenError::new("receive from", &peer.resource(), OpenErrorKind::Unsupported(what))
 }

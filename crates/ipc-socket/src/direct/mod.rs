@@ -42,6 +42,7 @@
 
 mod endpoint;
 mod error;
+mod one_way;
 mod peer;
 mod rendezvous;
 

@@ -201,9 +201,19 @@ pub(super) fn identify(socket: BorrowedFd<'_>, any_user: bool) -> Option<Peer> {
     Some(Peer::verified(pid, liveness))
 }
 
-/// Whether the other end of a connection is closed.
+/// Whether nothing will come over a connection any more: its other end is closed, or shut down at
+/// either side.
 pub(super) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+    has(socket, PollFlags::RDHUP)
+}
+
+/// Whether a connection has ended in both directions.
+pub(super) fn is_closed(socket: BorrowedFd<'_>) -> bool {
+    has(socket, PollFlags::empty()) // a hang-up is always reported
+}
+
+fn has(socket: BorrowedFd<'_>, event: PollFlags) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(socket, event)];
     poll::poll_until(&mut fds, Deadline::Now).is_ok_and(|ready| ready > 0)
 }
 

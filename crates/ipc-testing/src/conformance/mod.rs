@@ -46,7 +46,8 @@ macro_rules! __for_each_case {
                 messages_keep_their_order,
                 /// Messages that lie in the link together are received one by one.
                 boundaries_are_kept,
-                /// 1,000 requests are each answered, over two links in opposite directions.
+                /// 1,000 requests are each answered, over two links in opposite directions. Where two
+                /// processes have one link, one way, they get no other, and that one works on.
                 requests_and_replies_alternate,
             }
             lengths {

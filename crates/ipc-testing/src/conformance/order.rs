@@ -3,7 +3,7 @@
 use ipc_core::RecvError;
 
 use super::message;
-use super::script::Script;
+use super::script::{OneWay, Script};
 use super::side::{BothSides, PATIENCE};
 
 const MESSAGES: u64 = 10_000;
@@ -100,5 +100,18 @@ pub(super) fn requests_and_replies_alternate() -> Script {
         }
         both.partner.expect("that was all");
     }
-    Script::of_two_links(ask, answer)
+    // Over the only link, the answers go another way.
+    let alone = OneWay {
+        host: |sender| {
+            for number in 0..REQUESTS {
+                sender.deliver(&message::numbered(number, &sender.link));
+            }
+        },
+        guest: |receiver| {
+            for number in 0..REQUESTS {
+                receiver.collect(&message::numbered(number, &receiver.link));
+            }
+        },
+    };
+    Script::of_two_links(ask, answer, alone)
 }

@@ -17,8 +17,16 @@ pub(super) struct Script {
 pub(super) enum Play {
     /// One link.
     OneLink { sender: fn(&mut Side<'_, dyn Sender>), receiver: fn(&mut Side<'_, dyn Receiver>) },
-    /// Two links in opposite directions.
-    TwoLinks { host: fn(&mut BothSides<'_>), guest: fn(&mut BothSides<'_>) },
+    /// Two links in opposite directions; or `alone`, over the first, where the link declares that two
+    /// processes have no other: the stage makes sure that they get none.
+    TwoLinks { host: fn(&mut BothSides<'_>), guest: fn(&mut BothSides<'_>), alone: OneWay },
+}
+
+/// What host and guest do over a link from one to the other.
+#[derive(Clone, Copy)]
+pub(super) struct OneWay {
+    pub(super) host: fn(&mut Side<'_, dyn Sender>),
+    pub(super) guest: fn(&mut Side<'_, dyn Receiver>),
 }
 
 /// Which end of the link the guest has (of two links: of the first).
@@ -45,13 +53,14 @@ impl Script {
         Self { play: Play::OneLink { sender, receiver }, guest_parts, variants: &[""] }
     }
 
-    /// A case over two links in opposite directions.
+    /// A case over two links in opposite directions, and what is left of it where there can be one only.
     pub(super) fn of_two_links(
         host: fn(&mut BothSides<'_>),
         guest: fn(&mut BothSides<'_>),
+        alone: OneWay,
     ) -> Self {
         let guest_parts = &[GuestPart::Receiver];
-        Self { play: Play::TwoLinks { host, guest }, guest_parts, variants: &[""] }
+        Self { play: Play::TwoLinks { host, guest, alone }, guest_parts, variants: &[""] }
     }
 
     /// Only the guest sends: it is the victim.

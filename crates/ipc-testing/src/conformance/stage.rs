@@ -1,7 +1,7 @@
 //! Plays a script: makes the link, hands each side its end, and looks afterwards whether anything was
 //! left behind. Every case is checked for that, not only the one that is named so.
 
-use ipc_core::{LinkProperties, OpenError, Receiver, Sender};
+use ipc_core::{Count, Direction, LinkProperties, OpenError, Receiver, Sender};
 
 use super::footprint::{Footprint, assert_no_residue};
 use super::partner::Partner;
@@ -35,14 +35,21 @@ pub(super) fn play_host(
             receiver(&mut side);
             side.partner.part();
         }
-        Play::TwoLinks { host: play, .. } => {
+        Play::TwoLinks { host: play, alone, .. } => {
             let sender = host_sender(transport, &scope, guest);
-            let receiver = host_receiver(transport, &scope, guest);
             let link = agree(Partner::Guest(guest), sender.properties(), &before);
-            let partner = Partner::Guest(guest);
-            let mut sides = BothSides { sender, receiver, partner, link };
-            play(&mut sides);
-            sides.partner.part();
+            if has_no_opposite(&link) {
+                expect_no_receiver(transport, &scope, guest);
+                let mut side = Side::new(sender, link, Partner::Guest(guest), take.variant);
+                (alone.host)(&mut side);
+                side.partner.part();
+            } else {
+                let receiver = host_receiver(transport, &scope, guest);
+                let partner = Partner::Guest(guest);
+                let mut sides = BothSides { sender, receiver, partner, link };
+                play(&mut sides);
+                sides.partner.part();
+            }
         }
     }
     if !guest.was_waited_for() {
@@ -78,14 +85,22 @@ pub(super) fn play_guest(
             sender(&mut side);
             side.partner.part();
         }
-        Play::TwoLinks { guest: play, .. } => {
+        Play::TwoLinks { guest: play, alone, .. } => {
             let receiver =
                 transport.join_as_receiver(host.invitation()).expect("joins as receiver");
-            let sender = transport.join_as_sender(host.invitation()).expect("joins as sender");
-            let link = agree(Partner::Host(host), sender.properties(), &before);
-            let mut sides = BothSides { sender, receiver, partner: Partner::Host(host), link };
-            play(&mut sides);
-            sides.partner.part();
+            let link = agree(Partner::Host(host), receiver.properties(), &before);
+            if has_no_opposite(&link) {
+                let second = transport.join_as_sender(host.invitation());
+                assert!(second.is_err(), "{SECOND_LINK}");
+                let mut side = Side::new(receiver, link, Partner::Host(host), take.variant);
+                (alone.guest)(&mut side);
+                side.partner.part();
+            } else {
+                let sender = transport.join_as_sender(host.invitation()).expect("joins as sender");
+                let mut sides = BothSides { sender, receiver, partner: Partner::Host(host), link };
+                play(&mut sides);
+                sides.partner.part();
+            }
         }
     }
     before.assert_unchanged();
@@ -105,6 +120,20 @@ fn host_receiver(
     let (invitation, pending) = transport.invite_sender(scope).expect("invites a sender");
     guest.invite(invitation);
     pending.complete(guest.pid()).expect("completes the receiver")
+}
+
+/// Whether two processes that have this link can have none in the opposite direction.
+fn has_no_opposite(link: &LinkProperties) -> bool {
+    link.links_per_pair == Count::One && link.direction == Direction::OneWay
+}
+
+const SECOND_LINK: &str = "two processes got a second link, though they have one, one way";
+
+/// Begins a link in the opposite direction of the only one, and expects that neither side gets it.
+fn expect_no_receiver(transport: &dyn AnyTransport, scope: &Scope, guest: &mut Guest) {
+    let (invitation, pending) = transport.invite_sender(scope).expect("invites a sender");
+    guest.invite(invitation);
+    assert!(pending.complete(guest.pid()).is_err(), "{SECOND_LINK}");
 }
 
 /// Both sides of every case begin with the same description of the link, and without having got a

@@ -65,6 +65,7 @@ pub(crate) enum Fault {
     NeverWakesAWaiter,
     WakesForMessagesOnly,
     WakesWithoutEnd,
+    ClaimsToBeTheOnlyLink,
 }
 
 /// The transport.
@@ -94,7 +95,11 @@ impl Reference {
             naming: Naming::Indirect,
             senders: Count::One,
             receivers: Count::One,
-            links_per_pair: Count::Many,
+            links_per_pair: if self.has(Fault::ClaimsToBeTheOnlyLink) {
+                Count::One
+            } else {
+                Count::Many
+            },
             capacity: Capacity::Bytes(128 << 10),
             message_length: self.length,
             direction: Direction::OneWay,
