@@ -22,7 +22,7 @@ impl Footprint {
         Self {
             descriptors: descriptors(),
             shared_mappings: shared_mappings(),
-            threads: fs::read_dir("/proc/self/task").expect("/proc is mounted").count(),
+            threads: threads(),
             signals: signal_lines(&["SigCgt", "SigIgn", "SigBlk"]),
         }
     }
@@ -42,6 +42,23 @@ impl Footprint {
         // The mask of this thread may be part of a link that is made of signals.
         assert_eq!(now.signals[..2], self.signals[..2], "the link has changed a signal's action");
     }
+}
+
+/// How many threads there are. One that has been joined may be listed for a moment, but its flags say that
+/// it exits: the kernel sets that before it tells the joiner.
+fn threads() -> usize {
+    /// `PF_EXITING` of the kernel's `<linux/sched.h>`, in the ninth field of `stat` (proc_pid_stat(5)).
+    const EXITING: u32 = 0x4;
+    let stays = |stat: &String| {
+        // The name, in parentheses, may itself hold spaces.
+        let fields = stat.rsplit_once(')').expect("a name in parentheses").1;
+        let flags = fields.split_whitespace().nth(6).and_then(|flags| flags.parse::<u32>().ok());
+        flags.expect("the flags are a number") & EXITING == 0
+    };
+    let tasks = fs::read_dir("/proc/self/task").expect("/proc is mounted");
+    // One whose file cannot be read has gone.
+    let stats = tasks.flatten().flat_map(|task| fs::read_to_string(task.path().join("stat")));
+    stats.filter(stays).count()
 }
 
 fn descriptors() -> Vec<String> {
