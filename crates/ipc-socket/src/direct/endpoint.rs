@@ -62,6 +62,18 @@ pub(super) struct Connection {
     pub(super) taken: Option<Weak<OwnedFd>>,
 }
 
+impl Connection {
+    /// Whether the user has taken the ends, and still has one.
+    fn is_taken(&self) -> bool {
+        self.taken.as_ref().is_some_and(|socket| socket.strong_count() > 0)
+    }
+
+    /// Whether nothing is left of it.
+    fn has_ended(&self) -> bool {
+        self.sender.is_none() && self.receiver.is_none() && !self.is_taken()
+    }
+}
+
 /// What the listener is called among the numbers of links.
 const LISTENER: u64 = 0;
 /// How many ready links are asked for at a time.
@@ -162,7 +174,11 @@ impl Direct {
         loop {
             if let Some(index) = self.links.iter().position(|link| link.peer.is_same(peer)) {
                 let link = &self.links[index];
-                if link.receiver.is_none() && (link.is_one_way || link.taken.is_some()) {
+                if link.has_ended() {
+                    self.forget_ended();
+                    continue;
+                }
+                if link.receiver.is_none() && (link.is_one_way || link.is_taken()) {
                     return Err(if link.is_one_way { one_way(peer) } else { taken(peer) }.into());
                 }
                 match self.receive_over(index, buffer, deadline) {
@@ -344,11 +360,9 @@ impl Direct {
 
     /// The newest link to `peer` that can send, or whose ends are in use elsewhere.
     pub(super) fn find(&mut self, peer: &Peer) -> Option<usize> {
-        self.links.iter().rposition(|link| {
-            link.peer.is_same(peer)
-                && (link.sender.is_some()
-                    || link.taken.as_ref().is_some_and(|socket| socket.strong_count() > 0))
-        })
+        self.links
+            .iter()
+            .rposition(|link| link.peer.is_same(peer) && (link.sender.is_some() || link.is_taken()))
     }
 
     /// Whether there is another link with `peer`, to receive from, after one has ended.
@@ -484,10 +498,7 @@ impl Direct {
 
     /// Drops links of which nothing is left.
     fn forget_ended(&mut self) {
-        self.links.retain(|link| {
-            let is_taken = link.taken.as_ref().is_some_and(|socket| socket.strong_count() > 0);
-            link.sender.is_some() || link.receiver.is_some() || is_taken
-        });
+        self.links.retain(|link| !link.has_ended());
     }
 
     fn failed(&self, operation: &'static str, error: impl Into<io::Error>) -> OpenError {
