@@ -266,6 +266,16 @@ fn fixed_buffers_and_a_small_maximum_are_honoured() {
 }
 
 #[test]
+fn messages_are_not_delayed_unless_it_is_asked_for() {
+    let listener = TcpListener::bind(&any_port()).expect("listens");
+    let client = connect(&listener);
+    let server = listener.accept(Deadline::Never).expect("accepts");
+    for end in [client.sender.as_fd(), server.sender.as_fd()] {
+        assert!(rustix::net::sockopt::tcp_nodelay(end).expect("reads"));
+    }
+}
+
+#[test]
 fn ipv6_carries_both() {
     let any: InetAddress = "[::1]:0".parse().expect("an address");
     let listener = match TcpListener::bind(&any) {

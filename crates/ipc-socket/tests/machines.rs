@@ -249,6 +249,62 @@ fn no_route_no_machine_no_listener_and_no_answer_are_told_apart() {
     );
 }
 
+#[test]
+fn an_address_text_is_unreachable_then_silent_then_answers() {
+    const TEST: &str = "an_address_text_is_unreachable_then_silent_then_answers";
+    const TEXT: &str = "161.25.19.8:1625";
+    between_processes!(
+        |guest| as_machine(|| {
+            if !join_machines(TEST, guest) {
+                return;
+            }
+            let address: InetAddress = TEXT.parse().expect("an address");
+            let deadline = Deadline::after(Duration::from_secs(60));
+            let error = refusal(TcpConnection::connect(&address, deadline));
+            let OpenErrorKind::Os(source) = error.kind() else { panic!("{error}") };
+            assert_eq!(source.kind(), ErrorKind::NetworkUnreachable, "{error}");
+            assert!(!deadline.has_passed());
+
+            // Through a machine that forwards nothing.
+            run("ip route add 161.25.19.0/24 via 10.7.0.2");
+            let deadline = Deadline::after(Duration::from_millis(50));
+            let error = refusal(TcpConnection::connect(&address, deadline));
+            assert!(matches!(error.kind(), OpenErrorKind::TimedOut), "{error}");
+            assert!(error.to_string().contains(TEXT), "{error}");
+            assert!(deadline.has_passed());
+
+            guest.tell("take the address");
+            guest.hear();
+            let mut link = TcpConnection::connect(&address, Deadline::Never).expect("connects");
+            assert_eq!(link.peer_addr().to_string(), TEXT);
+            link.sender.send(b"hello").expect("sends");
+            assert_eq!(link.receiver.recv(&mut [0; 8]).expect("receives").len, 3);
+
+            // The same on one machine. Its network is its own, so that the port is free.
+            let local: InetAddress = "127.0.0.1:1625".parse().expect("an address");
+            let listener = TcpListener::bind(&local).expect("listens");
+            let client = TcpConnection::connect(&local, Deadline::Never).expect("connects");
+            let server = listener.accept(Deadline::Never).expect("accepts");
+            assert_eq!(client.peer_addr().to_string(), "127.0.0.1:1625");
+            assert_eq!(server.peer_addr(), client.local_addr());
+        }),
+        |host| as_machine(|| {
+            if !become_other_machine(host) {
+                return;
+            }
+            set("ip_forward", "0");
+            host.hear();
+            run("ip address add 161.25.19.8/32 dev cable");
+            let listener = TcpListener::bind(&TEXT.parse().expect("an address")).expect("listens");
+            host.tell("listening");
+            let mut link = listener.accept(Deadline::Never).expect("accepts");
+            assert_eq!(link.receiver.recv(&mut [0; 8]).expect("receives").len, 5);
+            link.sender.send(b"you").expect("sends");
+            is_gone(link.receiver.recv(&mut [0; 8]));
+        }),
+    );
+}
+
 /// The guest's part where its machine is cut off amid a conversation and comes back without it, or not at
 /// all.
 fn vanish(host: &mut Host, comes_back: bool) {
