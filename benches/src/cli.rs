@@ -183,7 +183,8 @@ fn bench(arguments: &Arguments, mechanisms: &[Mechanism]) -> anyhow::Result<()> 
     if arguments.list {
         for mechanism in mechanisms.iter().filter(|m| !m.limit && wanted(m.name)) {
             let waits: Vec<_> = mechanism.waits.iter().map(|wait| wait.name()).collect();
-            println!("{:<20} {}", mechanism.name, waits.join(", "));
+            let when = if mechanism.on_request { "; with --only or --full" } else { "" };
+            println!("{:<24} {}{when}", mechanism.name, waits.join(", "));
         }
         return Ok(());
     }
@@ -202,7 +203,10 @@ fn bench(arguments: &Arguments, mechanisms: &[Mechanism]) -> anyhow::Result<()> 
     if !two_cores {
         eprintln!("warning: only one processor: nothing that spins or needs two cores is measured");
     }
-    let plan = Plan::new(extent, mechanisms, wanted, sizes(&arguments.sizes)?, two_cores);
+    let asked_for = arguments.full || !arguments.only.is_empty();
+    let measured: Vec<_> =
+        mechanisms.iter().copied().filter(|m| asked_for || !m.on_request).collect();
+    let plan = Plan::new(extent, &measured, wanted, sizes(&arguments.sizes)?, two_cores);
     let runner = Runner { cpus, ns_per_tick: Clock::calibrate().ns_per_tick() };
     let mut findings = runner.run(&plan)?;
     // What the program that built this one left out, a line each.

@@ -63,6 +63,9 @@ pub struct Mechanism {
     /// Whether its two sides are threads of one process. Its transport is then a
     /// `BetweenThreads`.
     pub threads: bool,
+    /// Whether it is a variant of another one, measured only where it is asked for: with `--only`, or all
+    /// of them with `--full`.
+    pub on_request: bool,
     /// How many cores it wants; a third one if it has a process or thread beside the two that talk.
     pub cores_wanted: usize,
     /// The ways of waiting that it has.
@@ -109,6 +112,7 @@ macro_rules! kernel_mechanism {
             peer: false,
             limit: false,
             threads: false,
+            on_request: false,
             cores_wanted: 2,
             waits: &[$crate::session::Wait::Spin, $crate::session::Wait::Block],
             extras: &[],
@@ -141,6 +145,7 @@ macro_rules! memory_mechanism {
             peer: false,
             limit: false,
             threads: false,
+            on_request: false,
             cores_wanted: 2,
             waits: &$waits,
             extras: &[],
@@ -253,6 +258,11 @@ impl<T: Transport> Transport for PipeTransport<T> {
     }
 }
 
+/// One whose messages go nearly the same way as another's, so that it adds little to a first look.
+const fn variant(mechanism: Mechanism) -> Mechanism {
+    Mechanism { on_request: true, ..mechanism }
+}
+
 /// All of this project, and the plain ring.
 pub const MECHANISMS: &[Mechanism] = &[
     PLAIN,
@@ -306,9 +316,17 @@ pub const MECHANISMS: &[Mechanism] = &[
         extras: TWO_SENDERS,
         ..kernel_mechanism!("unix-dgram", |_| ipc_socket::testing::UnixDatagram)
     },
+    // A one-way direct link is not here: its messages take the same way, and none comes back.
     kernel_mechanism!("direct", |_| ipc_socket::testing::Direct),
     kernel_mechanism!("tcp", |_| ipc_socket::testing::Tcp),
     kernel_mechanism!("udp", |_| ipc_socket::testing::Udp),
+    variant(kernel_mechanism!("unix-stream-abstract", |_| ipc_socket::testing::AbstractStream)),
+    variant(kernel_mechanism!("unix-seqpacket-abstract", |_| {
+        ipc_socket::testing::AbstractSeqpacket
+    })),
+    variant(kernel_mechanism!("unix-dgram-abstract", |_| ipc_socket::testing::AbstractDatagram)),
+    variant(kernel_mechanism!("tcp-v6", |_| ipc_socket::testing::TcpOverV6)),
+    variant(kernel_mechanism!("udp-v6", |_| ipc_socket::testing::UdpOverV6)),
     Mechanism {
         prepare: Some(ipc_signal::testing::prepare_process),
         ..kernel_mechanism!("signal-rt", |_| ipc_signal::testing::Signal)

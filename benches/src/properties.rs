@@ -11,14 +11,15 @@ use crate::runner::run_session;
 use crate::session::{Cores, Finding, Manner, PacedPlan, SessionSpec, Wait};
 
 /// A table in Markdown: a row for each property, a column for each mechanism. A link between threads is
-/// like the one between processes, and is left out.
+/// like the one between processes, and variants of a mechanism are like it; they are left out.
 ///
 /// # Errors
 ///
 /// If a link cannot be made.
 pub fn table(mechanisms: &[Mechanism]) -> anyhow::Result<String> {
     let temporary = tempfile::Builder::new().prefix("ipc-bench.").tempdir()?;
-    let mechanisms: Vec<_> = mechanisms.iter().filter(|m| !m.limit && !m.threads).collect();
+    let mechanisms: Vec<_> =
+        mechanisms.iter().filter(|m| !m.limit && !m.threads && !m.on_request).collect();
     let mut columns = Vec::new();
     for mechanism in &mechanisms {
         let column = of_link(mechanism, temporary.path());
