@@ -2,7 +2,8 @@
 //! fills every message anew, and the receiver reads and adds up every byte. Not a test, since other work on
 //! the machine can change it.
 //!
-//! - **send**: a message from memory, by `write`; as a message of `PipeSender`; by `vmsplice` of two buffers in turn, each as large as
+//! - **send**: a message from memory, by `write`, read by pieces or, before any of it is added up, as a
+//!   whole; as a message of `PipeSender`, which is received as a whole; by `vmsplice` of two buffers in turn, each as large as
 //!   the pipe, so that what is changed has left it; by `vmsplice` of pages made for each message, given away
 //!   and unmapped, which nobody can change.
 //! - **relay**: a third process passes the stream on, by `read` and `write` or by `splice`.
@@ -42,6 +43,7 @@ const CHUNK_LEN: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Plain = b'w' as isize,
+    PlainWhole = b'p' as isize,
     Message = b'm' as isize,
     Vmsplice = b'v' as isize,
     Gift = b'g' as isize,
@@ -56,6 +58,7 @@ const GROUPS: [(&str, &[(&str, Way)]); 3] = [
         "send",
         &[
             ("write", Way::Plain),
+            ("write, read as a whole", Way::PlainWhole),
             ("message", Way::Message),
             ("vmsplice", Way::Vmsplice),
             ("vmsplice of new pages", Way::Gift),
@@ -200,7 +203,7 @@ impl Processes {
         let bytes = self.buffers[usize::from(number % 2)].bytes_mut(size);
         bytes.fill(number);
         match way {
-            Way::Plain => self.direct.write_all(bytes)?,
+            Way::Plain | Way::PlainWhole => self.direct.write_all(bytes)?,
             Way::Message => ipc_core::Sender::send(&mut self.messages, bytes)?,
             Way::Vmsplice => vmsplice(&self.direct, bytes, SpliceFlags::empty())?,
             _ => self.relayed.write_all(bytes)?,
@@ -283,11 +286,16 @@ fn guest() -> anyhow::Result<()> {
     let mut message = Vec::new();
     let sum_of = |bytes: &[u8]| bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>();
     while let Some((way, size, count, mut answers)) = next() {
-        if way == b'm' {
+        if matches!(way, b'm' | b'p') {
             message.resize(size, 0);
             let mut sum = 0;
             for _ in 0..count {
-                ensure!(messages.recv(&mut message)?.len == size, "a message of another length");
+                if way == b'm' {
+                    let received = messages.recv(&mut message)?;
+                    ensure!(received.len == size, "a message of another length");
+                } else {
+                    inputs[0].read_exact(&mut message)?;
+                }
                 sum += sum_of(&message);
             }
             answers.write_all(&sum.to_le_bytes())?;

@@ -5,8 +5,8 @@
 //! signatures mention: how long to wait ([`Deadline`]), what can go wrong ([`SendError`],
 //! [`RecvError`], [`OpenError`]), who sent ([`PeerId`]), what a link is like ([`LinkProperties`]).
 //! It also holds the few primitives that several mechanisms need: [`Name`], [`Liveness`],
-//! [`WaitSource`], [`futex`], [`poll`], [`handover`], and the atomics facade [`sync`] that lets loom check the
-//! code that ships.
+//! [`WaitSource`], [`futex`], [`poll`], [`handover`], [`placing`], and the atomics facade [`sync`] that lets loom
+//! check the code that ships.
 //!
 //! **When not to use it:** this crate moves no bytes. Depend on a mechanism (`ipc-pipe`,
 //! `ipc-ring`, …), which names everything here that its users need; depend on this one to write code
@@ -48,6 +48,7 @@ pub mod handover;
 mod liveness;
 mod name;
 mod peer;
+pub mod placing;
 pub mod poll;
 mod properties;
 mod strategy;

@@ -1,25 +1,30 @@
 //! Where bytes lie between the kernel and the caller. Leaves out what they mean to the reader.
 
+use ipc_core::placing;
+
 use crate::frame::Header;
 
 /// How far memory for a message grows ahead of its bytes.
 const GROWTH_STEP: usize = 64 * 1024;
 
-/// Bytes from the kernel: `start..end` of the storage.
+/// Bytes from the kernel: `start..end` of the storage from `origin` on.
 #[derive(Debug)]
 pub(crate) struct Input {
     storage: Vec<u8>,
+    origin: usize,
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
 impl Input {
     pub(crate) fn new(len: usize) -> Self {
-        Self { storage: vec![0; len], start: 0, end: 0 }
+        let storage = vec![0; len + placing::SLACK_BYTES];
+        let origin = placing::amid_a_page(&storage);
+        Self { storage, origin, start: 0, end: 0 }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.storage[self.start..self.end]
+        &self.storage[self.origin..][self.start..self.end]
     }
 
     pub(crate) fn header(&self) -> Option<Header> {
@@ -35,19 +40,20 @@ impl Input {
         self.clear();
         for part in parts {
             let end = self.end + part.len();
-            if self.storage.len() < end {
-                self.storage.resize(end, 0);
+            if self.storage.len() < self.origin + end {
+                self.storage.resize(self.origin + end, 0);
             }
-            self.storage[self.end..end].copy_from_slice(part);
+            self.storage[self.origin..][self.end..end].copy_from_slice(part);
             self.end = end;
         }
     }
 
     /// Where to read to. What is left is less than a header whenever there is need to read.
     pub(crate) fn room(&mut self) -> &mut [u8] {
-        self.storage.copy_within(self.start..self.end, 0);
+        let storage = &mut self.storage[self.origin..];
+        storage.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
-        &mut self.storage[self.end..]
+        &mut storage[self.end..]
     }
 }
 

@@ -17,7 +17,7 @@
 //! - A send that timed out has no effect, at any length of message (how: [`PipeSender`]).
 //! - The end of the other side is [`RecvError::PeerGone`](ipc_core::RecvError::PeerGone) after the last
 //!   message, or [`SendError::PeerGone`](ipc_core::SendError::PeerGone): never the death of this process
-//!   by `SIGPIPE`, whether it ignores that signal or not. With one exception: a short send that is under way
+//!   by `SIGPIPE`, whether it ignores that signal or not. With one exception: a short send (up to 16 KiB) that is under way
 //!   when the program ceases to ignore it, or begins in the same tick of the coarse clock (1 to 10 ms), in
 //!   which each sender looks but once, can still raise it.
 //! - A peer that writes nonsense is a typed error. No memory is taken on the word of a header.
@@ -48,6 +48,18 @@
 //!
 //! To a program that knows this crate, give an end by name: [`PipeSender::give_to`] and
 //! [`PipeSender::inherited`].
+//!
+//! # What framing costs
+//!
+//! A message takes about as long as a bare loop of `write` and `read` moves its bytes and the header's four
+//! (`ipc-bench check-framing` prints both ratios). A pipe holds pages, and a write fills up the last one only
+//! with what exceeds whole pages, if all of that fits: so a message of 4,096 bytes takes two pages, or one and
+//! a half on average, where the bare loop takes one. Messages of up to 4,092 bytes take no page more, nor
+//! do 8,000 or 16,000. From 64 KiB on a message is faster than a bare loop, since the two sides do not take
+//! turns to sleep.
+//!
+//! Where buffers lie matters more on some processors ([`ipc_core::placing`]), and is taken care of: a
+//! message that would be slow to copy goes through a buffer of the endpoint's own.
 //!
 //! # The frame, for other languages
 //!

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ipc_core::{
     Armed, Deadline, Interest, OsError, Received, RecvError, Resource, SpinBudget, WaitSource,
-    WaitStrategy, poll,
+    WaitStrategy, placing, poll,
 };
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -30,11 +30,17 @@ use crate::unfinished::{TAG_LEN, Unfinished};
 const PAUSES_PER_LOOK: u32 = 24;
 
 /// Up to this length in bytes, messages are received through the reader's own buffer: a call that
-/// scatters costs more than copying. Longer ones are read into the caller's.
-const COPIED_LEN_MAX: usize = 1024;
+/// scatters costs more than copying. Longer ones are read into the caller's, unless the kernel is slow
+/// to reach that.
+const COPIED_LEN_MAX: usize = 2048;
 
 /// The least that the reader's buffer holds, in bytes: what a pipe of default capacity does.
 const MIN_INPUT_LEN: usize = 64 * 1024;
+
+/// The longest message that is received through the reader's own buffer, if `buffer` is the caller's.
+fn copied_len_max(buffer: &[u8]) -> usize {
+    if placing::is_slow_to_read_to(buffer) { usize::MAX } else { COPIED_LEN_MAX }
+}
 
 /// The read end of a pipe that carries frames.
 #[derive(Debug)]
@@ -246,12 +252,13 @@ impl FrameReader {
         let is_between_messages = self.frame.is_none() && self.gathered.is_empty();
         // Where it may be read alone, and there was one to guess from.
         let guess = self.last_len.filter(|_| !self.rules.many_senders);
+        let copied_len_max = copied_len_max(buffer);
         if is_between_messages && self.input.bytes().is_empty() {
-            if let Some(guess) = guess.filter(|&len| len > COPIED_LEN_MAX) {
+            if let Some(guess) = guess.filter(|&len| len > copied_len_max) {
                 return self.fill_in_place(guess, buffer);
             }
         }
-        let next_len = guess.map(|len| HEADER_LEN + len.min(COPIED_LEN_MAX));
+        let next_len = guess.map(|len| HEADER_LEN + len.min(copied_len_max));
         let (read, into_message) = match &mut self.frame {
             None => {
                 let held = self.input.bytes().len(); // less than a header
@@ -260,13 +267,19 @@ impl FrameReader {
                 let room = &mut room[..len];
                 (rustix::io::retry_on_intr(|| rustix::io::read(&self.descriptor, &mut *room)), 0)
             }
-            // The rest of the frame goes where it belongs; what follows it, into the input, but not of
-            // another long one.
+            // The rest of the frame goes where it belongs, if that is quick; what follows it, into the
+            // input, but not of another long one.
+            Some(frame) if copied_len_max == usize::MAX => {
+                let room = self.input.room();
+                let len = room.len().min(frame.missing);
+                let room = &mut room[..len];
+                (rustix::io::retry_on_intr(|| rustix::io::read(&self.descriptor, &mut *room)), 0)
+            }
             Some(frame) => {
                 let message = self.gathered.room(frame.missing, buffer);
                 let into_message = message.len();
                 let input = self.input.room();
-                let is_long = frame.more || frame.missing > COPIED_LEN_MAX;
+                let is_long = frame.more || frame.missing > copied_len_max;
                 let after = if is_long { 0 } else { next_len.unwrap_or(input.len()) };
                 let mut parts = [IoSliceMut::new(message), IoSliceMut::new(&mut input[..after])];
                 let read =

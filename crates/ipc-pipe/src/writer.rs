@@ -16,13 +16,17 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ipc_core::{Deadline, Interest, OsError, Resource, SendError, WaitSource, poll};
+use ipc_core::{Deadline, Interest, OsError, Resource, SendError, WaitSource, placing, poll};
 use rustix::io::Errno;
 
 use crate::end::End;
-use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD, PIPE_BUF, TAGGED_PAYLOAD};
+use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD, TAGGED_PAYLOAD};
 use crate::quiet::QuietWrites;
 use crate::unfinished::TAG_LEN;
+
+/// Up to this length in bytes, a message is copied behind its header; the header of a longer one is
+/// written by a call that gathers. At least [`ATOMIC_PAYLOAD`].
+const COPIED_LEN_MAX: usize = 16 * 1024;
 
 /// The write end of a pipe that carries frames.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ pub(crate) struct FrameWriter {
     /// Which of many senders this is, where long messages must say so.
     tag: Option<u32>,
     writes: QuietWrites,
-    /// A short frame in one piece: copying costs less than a call that gathers.
+    /// Room for a short frame in one piece: copying costs less than a call that gathers.
     scratch: Vec<u8>,
     /// The rest of a frame that was begun when the time ran out.
     owed: Vec<u8>,
@@ -158,12 +162,11 @@ impl FrameWriter {
     ) -> Result<(), SendError> {
         let header = header.to_bytes();
         let mut written = 0;
-        let result = if HEADER_LEN + tag.len() + payload.len() <= PIPE_BUF {
-            let mut frame = std::mem::take(&mut self.scratch);
-            frame.clear();
-            [&header, tag, payload].into_iter().for_each(|part| frame.extend_from_slice(part));
-            let result = self.write_all(&[&frame], &mut written, deadline);
-            self.scratch = frame;
+        let result = if tag.len() + payload.len() <= COPIED_LEN_MAX {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let frame = in_one_piece(&mut scratch, &[&header, tag, payload]);
+            let result = self.write_all(&[frame], &mut written, deadline);
+            self.scratch = scratch;
             result
         } else {
             self.write_all(&[&header, payload], &mut written, deadline) // those with a tag are short
@@ -200,6 +203,9 @@ impl FrameWriter {
         let descriptor = self.descriptor.as_fd();
         let result = if let [whole] = parts {
             self.writes.write_short(descriptor, &whole[*written..])
+        } else if *written == 0 && placing::is_slow_to_write_behind(parts[0].len(), parts[1]) {
+            // Alone, so that the message begins a page of the pipe.
+            self.writes.write_short(descriptor, parts[0])
         } else {
             let mut rest = [IoSlice::new(&[]); 2];
             let mut skip = *written;
@@ -238,6 +244,23 @@ impl FrameWriter {
         let unread = usize::try_from(unread).unwrap_or(capacity);
         Ok(message_len + frames * (HEADER_LEN + TAG_LEN) <= capacity.saturating_sub(unread))
     }
+}
+
+/// The parts of a frame, of which the last is the message, in one piece.
+fn in_one_piece<'a>(scratch: &'a mut Vec<u8>, parts: &[&[u8]; 3]) -> &'a [u8] {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    if scratch.len() < len + placing::SLACK_BYTES {
+        scratch.resize(len + placing::SLACK_BYTES, 0);
+    }
+    let from = placing::apart_from(parts[2], scratch);
+    let frame = &mut scratch[from..from + len];
+    let mut rest = &mut *frame;
+    for part in parts {
+        let (now, later) = rest.split_at_mut(part.len());
+        now.copy_from_slice(part);
+        rest = later;
+    }
+    frame
 }
 
 impl AsFd for FrameWriter {

@@ -1,12 +1,13 @@
-//! Reads frames: many short messages with one system call, long ones straight into the user's buffer.
-//! Leaves out errors as the user sees them.
+//! Reads frames: many short messages with one system call, long ones straight into the user's buffer, or
+//! through the endpoint's own where the kernel is slow to reach that ([`placing`]). Leaves out errors as
+//! the user sees them.
 
 use std::io::IoSliceMut;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use bytes::Bytes;
-use ipc_core::{Deadline, Interest};
+use ipc_core::{Deadline, Interest, placing};
 use rustix::io::Errno;
 use rustix::net::RecvAncillaryBuffer;
 
@@ -92,7 +93,8 @@ impl FrameReader {
         if let Some(begun) = self.begun.take() {
             return self.resume(socket, begun, buffer, deadline);
         }
-        if self.held.is_empty() && self.last_len > COPIED_LEN_MAX {
+        let is_slow = placing::is_slow_to_read_to(buffer);
+        if self.held.is_empty() && self.last_len > COPIED_LEN_MAX && !is_slow {
             if let Some(frame) = self.read_in_place(socket, buffer, deadline)? {
                 return Ok(frame);
             }
@@ -256,8 +258,20 @@ impl FrameReader {
         deadline: Deadline,
     ) -> Result<Frame, Errno> {
         let len = message.len();
+        let is_slow = placing::is_slow_to_read_to(message);
         while have < len {
-            match recv_some(socket, &mut message[have..], deadline) {
+            let rest = &mut message[have..];
+            let received = if is_slow {
+                let room = rest.len().min(self.chunk.len()); // of which nothing is held
+                let received = recv_some(socket, &mut self.chunk[..room], deadline);
+                if let Ok(Some(more)) = received {
+                    rest[..more].copy_from_slice(&self.chunk[..more]);
+                }
+                received
+            } else {
+                recv_some(socket, rest, deadline)
+            };
+            match received {
                 Ok(Some(0)) => return Ok(self.end()),
                 Ok(Some(more)) => have += more,
                 Ok(None) => {
