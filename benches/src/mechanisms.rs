@@ -308,10 +308,7 @@ pub const MECHANISMS: &[Mechanism] = &[
     },
     kernel_mechanism!("direct", |_| ipc_socket::testing::Direct),
     kernel_mechanism!("tcp", |_| ipc_socket::testing::Tcp),
-    Mechanism {
-        extras: TWO_SENDERS,
-        ..kernel_mechanism!("udp", |_| ipc_socket::testing::Udp)
-    },
+    Mechanism { extras: TWO_SENDERS, ..kernel_mechanism!("udp", |_| ipc_socket::testing::Udp) },
     Mechanism {
         extras: TWO_SENDERS,
         prepare: Some(ipc_signal::testing::prepare_process),

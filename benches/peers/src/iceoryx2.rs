@@ -7,7 +7,8 @@
 //! history. Its receiver polls. To block it needs a second service (docs of `port::listener`): the
 //! sender notifies an event after each message, and the receiver waits for one if there is no message.
 //!
-//! Its files go into the scope's directory; its shared memory has the scope's name.
+//! Its files go into the scope's directory; they and its shared memory have names that begin with one of
+//! the scope's. The receiver sleeps on a Unix socket among those files, whose path has no room for more.
 
 // Lets ports, which count their references without atomics, change threads.
 #![allow(unsafe_code)]
@@ -95,8 +96,18 @@ impl PublishSubscribe {
         set_log_level(LogLevel::Error);
         let resource = Resource::named(NAME, place);
         let bad = |error: String| not_made("open", &resource, error);
-        let root = Path::new(place.as_bytes()).map_err(|e| bad(format!("{e:?}")))?;
-        let prefix = FileName::new(prefix(place).as_bytes()).map_err(|e| bad(format!("{e:?}")))?;
+        let (root, prefix) = place.rsplit_once('/').expect("it is a path");
+        let socket_path_bytes = place.len() + "_.event".len() + u128::MAX.to_string().len();
+        if self.notifies && socket_path_bytes > SOCKET_PATH_MAX_BYTES {
+            let error = format!(
+                "the path of its socket may have {socket_path_bytes} bytes, and there is room for \
+                 {SOCKET_PATH_MAX_BYTES}: TMPDIR is too long"
+            );
+            return Err(bad(error));
+        }
+        let root = Path::new(root.as_bytes()).map_err(|e| bad(format!("{e:?}")))?;
+        let prefix = FileName::new(format!("{prefix}_").as_bytes());
+        let prefix = prefix.map_err(|e| bad(format!("{e:?}")))?;
         let mut config = Config::default();
         config.global.set_root_path(&root);
         config.global.prefix = prefix;
@@ -205,18 +216,19 @@ impl Receiver for SubscribingEnd {
     }
 }
 
-/// A directory for the files of a link.
-fn place(scope: &Scope) -> String {
-    let place = scope.path(scope.name().as_str()).display().to_string();
-    let prefix = prefix(&place);
-    // The library keeps one object of shared memory for whoever comes next.
-    scope.defer(move || remove_shared_memory(&prefix));
-    place
-}
+/// The room for a path in the address of a Unix socket (unix(7)).
+const SOCKET_PATH_MAX_BYTES: usize = 107;
 
-/// What the names of a link in shared memory begin with.
-fn prefix(place: &str) -> String {
-    format!("{}_", place.rsplit('/').next().unwrap_or(place))
+/// What the paths of a link's files begin with: the last part is what the names of its shared memory begin
+/// with too.
+fn place(scope: &Scope) -> String {
+    let name = scope.name();
+    let unique = name.as_str().trim_start_matches(|c: char| !c.is_ascii_digit());
+    let prefix = format!("i.{unique}");
+    let place = scope.path(&prefix).display().to_string();
+    // The library keeps one object of shared memory for whoever comes next.
+    scope.defer(move || remove_shared_memory(&format!("{prefix}_")));
+    place
 }
 
 impl Transport for PublishSubscribe {

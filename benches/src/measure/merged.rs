@@ -180,8 +180,7 @@ mod tests {
         merged.receive(Waiting, &mut receiver, &mut [0; LEN], boards.each_ref())
     }
 
-    const TWO_EACH: Merged =
-        Merged { first: 5, count: 2, lossy: false, scrutiny: Scrutiny::Whole };
+    const TWO_EACH: Merged = Merged { first: 5, count: 2, lossy: false, scrutiny: Scrutiny::Whole };
 
     #[test]
     fn streams_may_mix_but_each_keeps_its_order() {

@@ -4,8 +4,7 @@
 use super::schema::{Record, Row};
 use super::text::{multiple, size_name, time};
 use super::view::{
-    self, Family, Figure, ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, is_usual, plain_oneway_ns,
-    ranked, rtt_multiple,
+    self, Family, Figure, ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, is_usual, ranked,
 };
 
 /// Who is within this factor of the fastest is as fast, for a choice.
@@ -73,13 +72,13 @@ fn one(
     let mut reasons = Vec::new();
     let copy_ns = record.limits.memcpy_gb_s.map(|rate| size as f64 / rate);
     if is_stream {
-        let limit = plain_oneway_ns(&record.limits, size).map(|limit| ns / limit);
-        reasons.extend(limit.map(|by| format!("{} × the textbook's ring", multiple(Some(by)))));
+        let by = first.oneway_multiple;
+        reasons.extend(by.map(|by| format!("{} × the textbook's ring", multiple(Some(by)))));
     } else if size >= LARGE {
         let by = copy_ns.map(|copy_ns| ns / (2.0 * copy_ns));
         reasons.extend(by.map(|by| format!("{} × a memory copy each way", multiple(Some(by)))));
     } else {
-        let by = rtt_multiple(first, &record.limits);
+        let by = first.rtt_multiple;
         reasons.extend(
             by.map(|by| format!("{} × the {}", multiple(Some(by)), situation.limit_name())),
         );
@@ -122,7 +121,8 @@ pub enum Overtakes {
 }
 
 /// For each mechanism of the kernel, from which size the fastest in shared memory overtakes it: in
-/// round trips of each situation, and last in a stream between two that look.
+/// round trips of each situation, and last in a stream between two that look. Nothing of a mechanism that
+/// was measured nowhere beside shared memory.
 pub fn overtaking(record: &Record) -> Vec<(&str, [Overtakes; 5])> {
     let mut names = view::mechanisms(record);
     names.retain(|name| {
@@ -135,7 +135,8 @@ pub fn overtaking(record: &Record) -> Vec<(&str, [Overtakes; 5])> {
         let [a, b, c, d] = SITUATIONS.map(|each| overtakes(record, name, each, ROUND_TRIP));
         [a, b, c, d, overtakes(record, name, looking, ONE_WAY)]
     };
-    names.into_iter().map(|name| (name, of(name))).collect()
+    let is_known = |of: &[Overtakes; 5]| of.iter().any(|each| *each != Overtakes::Unknown);
+    names.into_iter().map(|name| (name, of(name))).filter(|(_, of)| is_known(of)).collect()
 }
 
 fn overtakes(record: &Record, name: &str, situation: Situation, figure: Figure) -> Overtakes {
@@ -335,6 +336,17 @@ mod tests {
             row.rtt_ns.p50 = Some(1.0);
         }
         assert_eq!(of(&record, "pipe"), Some(Overtakes::Never));
+    }
+
+    #[test]
+    fn nothing_is_overtaken_where_only_one_kind_was_measured() {
+        let mut record: Record = fixture::record();
+        record.results.retain(|row| row.mechanism == "pipe");
+        assert_eq!(overtaking(&record), []);
+        assert_eq!(overtaking_sentences(&record), Vec::<String>::new());
+        let mut record: Record = fixture::record();
+        record.results.retain(|row| row.mechanism == "ring");
+        assert_eq!(overtaking(&record), []);
     }
 
     #[test]

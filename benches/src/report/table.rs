@@ -13,7 +13,7 @@ use super::schema::{Limits, PlainRingLimit, Record, RoundTrips, Row, WakeLimits}
 use super::text::{multiple, number, short_time, size_name, time, wrap};
 use super::view::{
     ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, best, is_one_by_one, is_usual, marks, mechanisms,
-    oneway_multiple, ranked, rtt_multiple, sizes,
+    ranked, sizes,
 };
 
 /// Writes everything.
@@ -63,7 +63,7 @@ fn size_table(record: &Record, size: usize) -> String {
             titles.push((table.row_count(), title));
         }
         for row in rows {
-            add_row(&mut table, size_row(row, &record.limits));
+            add_row(&mut table, size_row(row));
         }
     }
     // Every row is one line; the titles are no rows, as they would widen a column.
@@ -74,7 +74,7 @@ fn size_table(record: &Record, size: usize) -> String {
     format!("{} messages: round trip, and one way\n{}\n", size_name(size), lines.join("\n"))
 }
 
-fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
+fn size_row(row: &Row) -> [String; 11] {
     let oneway_range = match (row.oneway_min_ns, row.oneway_max_ns) {
         (Some(min), Some(max)) => format!("{}–{}", short_time(min), short_time(max)),
         _ => "–".into(),
@@ -87,9 +87,9 @@ fn size_row(row: &Row, limits: &Limits) -> [String; 11] {
         time(rtt.p99),
         time(rtt.p999),
         time(rtt.max),
-        multiple(rtt_multiple(row, limits)),
+        multiple(row.rtt_multiple),
         time(row.oneway_ns),
-        multiple(oneway_multiple(row, limits)),
+        multiple(row.oneway_multiple),
         oneway_range,
         number(row.empty_polls_per_msg),
     ]

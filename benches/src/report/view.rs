@@ -255,17 +255,6 @@ pub fn best<'a>(
     best.into_iter().map(|(_, _, row)| row).collect()
 }
 
-/// How many times its limit a round trip takes.
-pub fn rtt_multiple(row: &Row, limits: &Limits) -> Option<f64> {
-    let limit_ns = Situation::of(row)?.limit_ns(limits)?;
-    row.rtt_multiple.or(Some(row.rtt_ns.p50? / limit_ns))
-}
-
-/// How many times the textbook ring's time a message of a stream takes.
-pub fn oneway_multiple(row: &Row, limits: &Limits) -> Option<f64> {
-    row.oneway_multiple.or(Some(row.oneway_ns? / plain_oneway_ns(limits, row.size_bytes)?))
-}
-
 /// The textbook ring's stream at this size.
 pub fn plain_oneway_ns(limits: &Limits, size_bytes: usize) -> Option<f64> {
     limits.plain_ring.iter().find(|plain| plain.size_bytes == size_bytes)?.oneway_ns

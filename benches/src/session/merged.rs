@@ -113,6 +113,7 @@ impl HostSession {
         ensure!(arrived.count > 0, "nothing of the streams arrived");
         let per_message = |total_ns: u64| total_ns as f64 / arrived.count as f64;
         Ok(Finding::Measured(Box::new(Sample {
+            pass: 0,
             size_bytes,
             placement: self.placement(probe_before, probe),
             probe,
