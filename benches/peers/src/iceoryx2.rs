@@ -185,10 +185,18 @@ impl Sender for PublishingEnd {
     #[inline]
     fn send_deadline(&mut self, message: &[u8], _deadline: Deadline) -> Result<(), SendError> {
         let Self { publisher, notifier, link } = self;
-        let sample = publisher.loan_slice_uninit(message.len());
-        let sample = sample.map_err(|e| link.failed("loan_slice_uninit", e))?;
-        let sample = sample.write_from_slice(message);
-        sample.send().map_err(|e| link.failed("send", e))?;
+        loop {
+            let sample = publisher.loan_slice_uninit(message.len());
+            let sample = sample.map_err(|e| link.failed("loan_slice_uninit", e))?;
+            let sample = sample.write_from_slice(message);
+            let subscribers = sample.send().map_err(|e| link.failed("send", e))?;
+            if subscribers > 0 {
+                break;
+            }
+            // It waits only for a subscriber that has looked once; before that, who finds no room drops
+            // the message.
+            std::thread::yield_now();
+        }
         if let Some(notifier) = notifier {
             notifier.notify().map_err(|e| link.failed("notify", e))?;
         }
