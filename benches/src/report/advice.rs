@@ -243,9 +243,21 @@ pub fn warnings(record: &Record) -> Vec<String> {
         let total = rows.len();
         all.push(format!("{away} of {total} rows: cores not near each other, or moved (marked *)"));
     }
-    let mut lacking: Vec<&str> =
-        rows.iter().filter(|row| row.lacks_core).map(|row| row.mechanism.as_str()).collect();
-    lacking.dedup();
+    let names_of = |wanted: fn(&Row) -> bool| {
+        let chosen = rows.iter().filter(|row| wanted(row)).map(|row| row.mechanism.as_str());
+        let mut names: Vec<&str> = chosen.collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let awake = names_of(view::seldom_slept);
+    if !awake.is_empty() {
+        all.push(format!(
+            "{} mostly had the answer before it slept, though told to sleep (marked ‡)",
+            awake.join(", ")
+        ));
+    }
+    let lacking = names_of(|row| row.lacks_core);
     if !lacking.is_empty() {
         all.push(format!(
             "{} wants a core more than the {} of this machine, for a process of its own (marked †)",
@@ -360,12 +372,15 @@ mod tests {
         record.results[0].placement = "unknown".into();
         record.results[1].placement = "far".into();
         record.results[2].runs = 1;
+        let asleep = record.results.iter_mut().find(|row| row.wait == "park");
+        asleep.expect("there is one").rtt_multiple = Some(0.1);
         let all = warnings(&record).join("\n");
         for part in [
             "a virtual machine",
             "not pinned",
             "1 of 132 rows: cores not near",
             "only once",
+            "ring mostly had the answer before it slept",
             "noisy",
         ] {
             assert!(all.contains(part), "{part} in {all}");

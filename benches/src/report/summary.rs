@@ -15,6 +15,7 @@ use crate::matrix::Cell;
 use crate::measure::batch::BATCH;
 use crate::measure::merged::SENDERS;
 use crate::mechanisms::{Mechanism, PLAIN_RING};
+use crate::report::text::size_name;
 use crate::report::view::ONE_TO_ONE;
 use crate::runner::Findings;
 use crate::session::{Cores, LimitSample, LinkSample, Manner, Sample, Wait};
@@ -37,7 +38,12 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
         row.batch > 1 || row.deadline || row.access != COPY || row.topology != ONE_TO_ONE
     };
     results.sort_by_key(|row| (place(row), row.size_bytes, special(row)));
-    let warnings = findings.warnings.iter().cloned().chain(noise(findings, &results));
+    let unmeasured = findings.failures.iter().map(|((cell, size_bytes), failure)| {
+        let size = size_bytes.map_or(String::new(), |bytes| format!(", {}", size_name(bytes)));
+        format!("not measured in every pass: {cell}{size}: {failure}")
+    });
+    let warnings = findings.warnings.iter().cloned();
+    let warnings = warnings.chain(noise(findings, &results)).chain(unmeasured);
     Record {
         schema: SCHEMA,
         machine,
@@ -496,6 +502,16 @@ mod tests {
         samples[1].probe = Some(Probe { line_ns: 150.0, stamped_ns: 100.0, slowdown: 1.0 });
         let warnings = rows(&findings).warnings.join("; ");
         assert!(warnings.contains("not steady") && warnings.contains("1 of 1"), "{warnings}");
+    }
+
+    #[test]
+    fn what_failed_is_in_the_record_with_its_reason() {
+        let mut findings = findings(Placement::Near);
+        let (cell, _) = findings.samples.keys().next().copied().expect("there are some");
+        findings.failures.insert((cell, Some(1024)), "flew away".into());
+        let record = record(&findings, crate::mechanisms::MECHANISMS, machine::describe([0, 1]));
+        let last = record.warnings.last().expect("a warning");
+        assert!(last.ends_with("two cores, 1 KiB: flew away"), "{last}");
     }
 
     #[test]

@@ -248,9 +248,6 @@ fn notes(record: &Record, aside: &Aside) -> String {
     for warning in advice::warnings(record) {
         text += &wrap("warning: ", &warning);
     }
-    for failure in &aside.failures {
-        text += &wrap("failed: ", failure);
-    }
     if let Some(passes) = aside.whole_passes {
         let times = if passes == 1 { "time" } else { "times" };
         let _ = write!(text, "everything measured {passes} {times} at least; ");
@@ -315,9 +312,9 @@ mod tests {
 
     #[test]
     fn what_went_wrong_is_told_at_the_end() {
-        let aside = Aside { failures: vec!["pigeon: flew away".into()], ..Aside::default() };
+        let aside = Aside { lost: vec!["pigeon: 5 %".into()], ..Aside::default() };
         let record = Record { warnings: vec!["it was hot".into()], ..fixture::record() };
         let text = render(&record, &aside);
-        assert!(text.contains("\nwarning: it was hot\nfailed: pigeon: flew away\n"), "{text}");
+        assert!(text.contains("by what arrived): pigeon: 5 %\nwarning: it was hot\n"), "{text}");
     }
 }

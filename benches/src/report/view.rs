@@ -106,14 +106,19 @@ pub fn is_steady(row: &Row) -> bool {
     [Placement::Near, Placement::SameCore].iter().any(|good| good.name() == row.placement)
 }
 
+/// Whether its rounds were mostly over before anybody slept, though it was told to sleep: who sleeps takes
+/// about as long as the futex, or longer. Some mechanisms look once more, or what woke them for the message
+/// before wakes them again; then it is two that look that were measured.
+pub fn seldom_slept(row: &Row) -> bool {
+    const AS_A_FUTEX: f64 = 0.5;
+    let sleeps = Situation::of(row).is_some_and(|situation| situation.sleeps);
+    sleeps && row.rtt_multiple.is_some_and(|by| by < AS_A_FUTEX)
+}
+
 /// What stands behind a row's name: why to be careful with it.
-pub fn marks(row: &Row) -> &'static str {
-    match (is_steady(row), row.lacks_core) {
-        (true, false) => "",
-        (false, false) => "*",
-        (true, true) => "†",
-        (false, true) => "*†",
-    }
+pub fn marks(row: &Row) -> String {
+    let marks = [(!is_steady(row), '*'), (row.lacks_core, '†'), (seldom_slept(row), '‡')];
+    marks.into_iter().filter_map(|(is_so, mark)| is_so.then_some(mark)).collect()
 }
 
 /// A mechanism's kin: those that a plot shows together.

@@ -120,7 +120,7 @@ pub(super) fn ranking(
     let x = roomy(all)?;
     let described = rows.iter().map(|row| rtt_tip(row)).collect::<Vec<_>>().join("; ");
     let row = |row: &&Row| RankingRow {
-        name: label(row) + marks(row),
+        name: label(row) + &marks(row),
         role: role_of(row),
         values: trips(row),
         tip: rtt_tip(row),

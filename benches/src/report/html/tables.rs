@@ -194,7 +194,8 @@ pub(super) fn everything(record: &Record) -> Markup {
                 "Round trips, and one way: the time of a stream by its messages, with the least and the \
                  greatest of the repetitions. × limit and × ring as above. Polls: how often the \
                  receiver of the stream looked in vain, by message. * The cores were not near each \
-                 other, or moved. † It wants a core more than there is."
+                 other, or moved. † It wants a core more than there is. ‡ Mostly it had its answer before it \
+                 slept."
             }
         }
     }
