@@ -66,8 +66,8 @@ fn one(
     rows.retain(|row| !row.peer);
     let (first, ns) = (*rows.first()?, figure(rows.first()?)?);
     let ratio = |row: &Row| figure(row).map_or(f64::INFINITY, |other| other / ns);
-    let as_fast = rows.iter().filter(|row| ratio(row) <= AS_FAST);
-    let pick: Vec<&str> = as_fast.map(|row| row.mechanism.as_str()).collect();
+    let tied = rows.iter().take_while(|row| ratio(row) <= AS_FAST || overlap(first, row, figure));
+    let pick: Vec<&str> = tied.map(|row| row.mechanism.as_str()).collect();
 
     let mut reasons = Vec::new();
     let copy_ns = record.limits.memcpy_gb_s.map(|rate| size as f64 / rate);
@@ -103,6 +103,15 @@ fn one(
         shown += &format!(", {rate:.1} GB/s");
     }
     Some(Advice { when, pick: pick.join(", "), figure: shown, because: reasons.join("; ") })
+}
+
+/// Whether the repetitions of two rows overlap, so that one cannot be said to be faster.
+fn overlap(fast: &Row, slow: &Row, figure: Figure) -> bool {
+    let within = |row: &Row| {
+        let spread = view::spread(row, figure)?;
+        (row.runs > 1).then_some(spread)
+    };
+    within(fast).zip(within(slow)).is_some_and(|((_, most), (least, _))| least <= most)
 }
 
 /// From which size of message shared memory is faster than a mechanism.
@@ -311,6 +320,20 @@ mod tests {
         let asleep = all.iter().find(|advice| advice.when.starts_with("The receiver sleeps"));
         let asleep = asleep.expect("there is such an answer");
         assert!(asleep.pick.starts_with("ring, shm-semaphore, mq-posix"), "{asleep:?}");
+    }
+
+    #[test]
+    fn those_whose_repetitions_overlap_are_advised_together() {
+        let mut record: Record = fixture::record();
+        let picks = |record: &Record| advice(record).remove(0).pick;
+        assert_eq!(picks(&record), "ring");
+        let looking = |row: &&mut Row| row.mechanism == "shm-semaphore" && row.wait == "spin";
+        for row in record.results.iter_mut().filter(looking) {
+            row.rtt_mean_min_ns = Some(200.0); // once as fast, usually not
+        }
+        assert_eq!(picks(&record), "ring, shm-semaphore");
+        record.results.iter_mut().for_each(|row| row.runs = 1);
+        assert_eq!(picks(&record), "ring", "a single run is no spread");
     }
 
     #[test]

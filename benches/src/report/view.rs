@@ -204,6 +204,16 @@ pub const ROUND_TRIP: Figure = |row| row.rtt_ns.p50;
 /// A message of a stream.
 pub const ONE_WAY: Figure = |row| row.oneway_ns;
 
+/// The least and the greatest that a figure was in the repetitions. Their medians are not known of round
+/// trips, but their means are: as far apart as those.
+pub fn spread(row: &Row, figure: Figure) -> Option<(f64, f64)> {
+    if std::ptr::fn_addr_eq(figure, ONE_WAY) {
+        return row.oneway_min_ns.zip(row.oneway_max_ns);
+    }
+    let by = row.rtt_ns.p50? / row.rtt_ns.mean?;
+    Some((by * row.rtt_mean_min_ns?, by * row.rtt_mean_max_ns?))
+}
+
 /// The record's sizes of message, ascending.
 pub fn sizes(record: &Record) -> Vec<usize> {
     let mut sizes: Vec<usize> = record.results.iter().map(|row| row.size_bytes).collect();

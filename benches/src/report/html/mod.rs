@@ -106,7 +106,7 @@ fn pick(record: &Record) -> Markup {
                     }
                 }
             }
-            div.pair {
+            div.beside {
                 (tables::overtaking(record))
                 (tables::multiples(record))
             }
