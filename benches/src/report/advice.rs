@@ -262,7 +262,7 @@ pub fn warnings(record: &Record) -> Vec<String> {
     let awake = names_of(view::seldom_slept);
     if !awake.is_empty() {
         all.push(format!(
-            "{} mostly had the answer before it slept, though told to sleep (marked ‡)",
+            "told to sleep, {} mostly had the answer before (marked ‡)",
             awake.join(", ")
         ));
     }
@@ -403,7 +403,7 @@ mod tests {
             "not pinned",
             "1 of 132 rows: cores not near",
             "only once",
-            "ring mostly had the answer before it slept",
+            "told to sleep, ring mostly had the answer before",
             "noisy",
         ] {
             assert!(all.contains(part), "{part} in {all}");

@@ -110,7 +110,7 @@ pub fn is_steady(row: &Row) -> bool {
 /// about as long as the futex, or longer. Some mechanisms look once more, or what woke them for the message
 /// before wakes them again; then it is two that look that were measured.
 pub fn seldom_slept(row: &Row) -> bool {
-    const AS_A_FUTEX: f64 = 0.5;
+    const AS_A_FUTEX: f64 = 0.25;
     let sleeps = Situation::of(row).is_some_and(|situation| situation.sleeps);
     sleeps && row.rtt_multiple.is_some_and(|by| by < AS_A_FUTEX)
 }

@@ -34,7 +34,8 @@ pub(super) fn overtaking(record: &Record) -> Markup {
         Overtakes::Never => html! { td.no { "never" } },
         Overtakes::Unknown => html! { td { "–" } },
     };
-    let columns = SITUATIONS.map(|situation| situation.short).into_iter().chain(["stream"]);
+    let columns = SITUATIONS.map(|situation| in_lines(situation.short)).into_iter();
+    let columns = columns.chain(["stream".to_owned()]);
     let head =
         html! { th scope="col" { "than" } @for name in columns { th scope="col" { (name) } } };
     let all = advice::overtaking(record);
@@ -53,6 +54,11 @@ pub(super) fn overtaking(record: &Record) -> Markup {
             p.note { "Round trips (p50) in each way of waiting, and a stream between two that look." }
         }
     }
+}
+
+/// The parts of a heading below each other.
+fn in_lines(heading: &str) -> String {
+    heading.replace(", ", ",\n")
 }
 
 /// What each mechanism costs, as multiples of the limits.
@@ -74,11 +80,11 @@ pub(super) fn multiples(record: &Record) -> Markup {
     let head = html! {
         th scope="col" { "times the limit" }
         @for situation in SITUATIONS {
-            th scope="col" { (situation.short) br; small { "× " (situation.limit_name()) } }
+            th scope="col" { (in_lines(situation.short)) br; small { "× " (situation.limit_name()) } }
         }
         th scope="col" { "stream" br; small { "× plain ring" } }
         @if let Some(large) = large {
-            th scope="col" { "stream, " (size_name(large)) br; small { "× memory copy" } }
+            th scope="col" { "stream,\n" (size_name(large)) br; small { "× memory copy" } }
         }
     };
     let body = html! {
