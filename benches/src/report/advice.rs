@@ -62,6 +62,7 @@ fn one(
     let is_stream = std::ptr::fn_addr_eq(figure, ONE_WAY);
     // Other libraries are compared with, not advised.
     let mut rows = ranked(record, situation, size, figure);
+    rows.retain(|row| !view::seldom_slept(row));
     let peer = rows.iter().position(|row| row.peer).map(|index| rows[index]);
     rows.retain(|row| !row.peer);
     let (first, ns) = (*rows.first()?, figure(rows.first()?)?);
@@ -94,8 +95,10 @@ fn one(
         reasons.push(format!("of the kernel's, {} with {by} ×", kernel.mechanism));
     }
     if let Some(peer) = peer {
-        let by = multiple(Some(ratio(peer)));
-        reasons.push(format!("of other libraries, {} with {by} ×", peer.mechanism));
+        let by = ratio(peer);
+        let is_faster = by * AS_FAST < 1.0 && !overlap(peer, first, figure);
+        let how = if is_faster { "faster is another library" } else { "of other libraries" };
+        reasons.push(format!("{how}, {} with {} ×", peer.mechanism, multiple(Some(by))));
     }
     let each = if is_stream { "a message" } else { "a round trip" };
     let mut shown = format!("{} {each}", time(Some(ns)));
@@ -344,7 +347,8 @@ mod tests {
         }
         let first = advice(&record).remove(0);
         assert_eq!(first.pick, "shm-semaphore");
-        assert!(first.because.contains("of other libraries, other-ring with 0.30 ×"), "{first:?}");
+        let because = &first.because;
+        assert!(because.contains("faster is another library, other-ring with 0.30 ×"), "{first:?}");
     }
 
     #[test]

@@ -214,7 +214,8 @@ fn winners_table(record: &Record, sizes: &[usize]) -> String {
     header.push("one way".into());
     table.set_header(aligned(header));
     for &size in sizes {
-        let name = |row: &Row, ns: Option<f64>| format!("{} {}", row.mechanism, time(ns));
+        let name =
+            |row: &Row, ns: Option<f64>| format!("{}{} {}", row.mechanism, marks(row), time(ns));
         let mut cells = vec![size_name(size)];
         cells.extend(SITUATIONS.map(|here| {
             let rows = ranked(record, here, size, ROUND_TRIP);
