@@ -72,7 +72,7 @@ pub struct Plan {
     pub all_paced: bool,
     /// After how many seconds at one size a session is taken for hung.
     pub patience_s: u32,
-    /// No session is begun after this.
+    /// No session is begun after this; twice as long with other libraries.
     pub time_limit: Option<Duration>,
 }
 
@@ -114,11 +114,14 @@ impl Plan {
         if extent == Extent::Full || seldom.len() <= Self::FEW {
             cells.append(&mut seldom);
         }
+        // Other libraries are as many again.
+        let longer = if mechanisms.iter().any(|m| m.peer && wanted(m.name)) { 2_u64 } else { 1 };
+        let at_most = |seconds| Some(Duration::from_secs(longer * seconds));
         let (passes, rtt_ms, oneway_ms, patience_s, time_limit) = match extent {
             // Three, so that what few mechanisms do has a spread; of many, as many passes as there is
             // time for.
-            Extent::Quick => (3, 12, 12, 6, Some(Duration::from_secs(22))),
-            Extent::Default => (5, 40, 40, 10, Some(Duration::from_secs(165))),
+            Extent::Quick => (3, 12, 12, 6, at_most(22)),
+            Extent::Default => (5, 40, 40, 10, at_most(165)),
             Extent::Full => (11, 150, 100, 60, None),
         };
         let sizes_bytes = sizes_bytes.unwrap_or_else(|| match extent {
@@ -205,6 +208,16 @@ mod tests {
         assert_eq!(counts, [(11, 5), (11, 0), (11, 5)]);
         let plan = Plan::new(Extent::Default, MECHANISMS, |name| name == "pipe", None, true);
         assert_eq!(plan.seldom, []);
+    }
+
+    #[test]
+    fn other_libraries_have_as_much_time_again() {
+        let peer = Mechanism { name: "peer", peer: true, ..MECHANISMS[1] };
+        let all = [MECHANISMS, &[peer]].concat();
+        let limit = |wanted: fn(&str) -> bool| {
+            Plan::new(Extent::Default, &all, wanted, None, true).time_limit.expect("there is one")
+        };
+        assert_eq!(limit(|_| true), 2 * limit(|name| name != "peer"));
     }
 
     #[test]

@@ -319,7 +319,7 @@ pub const MECHANISMS: &[Mechanism] = &[
     // A one-way direct link is not here: its messages take the same way, and none comes back.
     kernel_mechanism!("direct", |_| ipc_socket::testing::Direct),
     kernel_mechanism!("tcp", |_| ipc_socket::testing::Tcp),
-    kernel_mechanism!("udp", |_| ipc_socket::testing::Udp),
+    Mechanism { extras: TWO_SENDERS, ..kernel_mechanism!("udp", |_| ipc_socket::testing::Udp) },
     variant(kernel_mechanism!("unix-stream-abstract", |_| ipc_socket::testing::AbstractStream)),
     variant(kernel_mechanism!("unix-seqpacket-abstract", |_| {
         ipc_socket::testing::AbstractSeqpacket
@@ -328,6 +328,7 @@ pub const MECHANISMS: &[Mechanism] = &[
     variant(kernel_mechanism!("tcp-v6", |_| ipc_socket::testing::TcpOverV6)),
     variant(kernel_mechanism!("udp-v6", |_| ipc_socket::testing::UdpOverV6)),
     Mechanism {
+        extras: TWO_SENDERS,
         prepare: Some(ipc_signal::testing::prepare_process),
         ..kernel_mechanism!("signal-rt", |_| ipc_signal::testing::Signal)
     },

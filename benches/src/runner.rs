@@ -76,7 +76,7 @@ impl Runner {
                     break 'passes;
                 }
                 progress.session(&cell.to_string());
-                self.run_cell(&course, *cell, &mut findings)?;
+                self.run_cell(&course, *cell, pass, &mut findings)?;
                 progress.session_done();
             }
             findings.whole_passes = pass;
@@ -94,6 +94,7 @@ impl Runner {
         &self,
         course: &Course<'_>,
         cell: Cell,
+        pass: u32,
         findings: &mut Findings,
     ) -> anyhow::Result<()> {
         let plan = course.plan;
@@ -126,7 +127,7 @@ impl Runner {
             let (found, failure) = run_session(&spec, course.temporary)?;
             let mut reported = HashSet::new();
             for finding in found {
-                reported.extend(findings.add(cell, finding));
+                reported.extend(findings.add(cell, pass, finding));
             }
             let Some(failure) = failure else { break };
             sizes_bytes.retain(|size| !reported.contains(size));
@@ -155,12 +156,12 @@ impl Course<'_> {
 }
 
 impl Findings {
-    /// Keeps a finding; returns the size that it is about.
-    fn add(&mut self, cell: Cell, finding: Finding) -> Option<usize> {
+    /// Keeps a finding of a pass; returns the size that it is about.
+    fn add(&mut self, cell: Cell, pass: u32, finding: Finding) -> Option<usize> {
         match finding {
             Finding::Measured(sample) => {
                 let size = sample.size_bytes;
-                self.samples.entry((cell, size)).or_default().push(*sample);
+                self.samples.entry((cell, size)).or_default().push(Sample { pass, ..*sample });
                 Some(size)
             }
             Finding::Unfit { size_bytes, reason } => {
@@ -169,7 +170,7 @@ impl Findings {
                 Some(size_bytes)
             }
             Finding::Limits(sample) => {
-                self.limits.entry(cell.cores).or_default().push(sample);
+                self.limits.entry(cell.cores).or_default().push(LimitSample { pass, ..sample });
                 None
             }
             Finding::Link(sample) => {
@@ -210,7 +211,8 @@ pub(crate) fn run_session(
         let text = read_all(&mut errors).unwrap_or_default();
         let text = text.trim();
         if status.signal() == Some(Signal::ALARM.as_raw()) {
-            format!("took too long, and was ended (is the machine busy?) {text}")
+            // What the guest says is that the host was gone.
+            "took too long, and was ended (is the machine busy?)".to_owned()
         } else if text.is_empty() {
             format!("ended with {status}")
         } else {

@@ -11,6 +11,7 @@ use crossbeam_channel::{
 };
 use ipc_benches::kernel_mechanism;
 use ipc_benches::mechanisms::{Mechanism, Setting};
+use ipc_benches::session::Wait;
 use ipc_benches::threads::BetweenThreads;
 use ipc_core::{
     Capacity, Carrier, Deadline, LinkProperties, MessageLength, OpenError, Received, Receiver,
@@ -21,10 +22,11 @@ use crate::common::{deliver, properties};
 
 const NAME: &str = "crossbeam-channel";
 
-/// Polled, or left to sleep.
+/// Polled, or left to wait as it likes: `recv` looks for a while before it sleeps.
 pub const MECHANISM: Mechanism = Mechanism {
     peer: true,
     threads: true,
+    waits: &[Wait::Spin, Wait::Adaptive],
     ..kernel_mechanism!(NAME, |setting| {
         let setting = *setting;
         BetweenThreads(move || Ok::<_, OpenError>(pair(&setting)))

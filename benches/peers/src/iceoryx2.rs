@@ -5,12 +5,18 @@
 //! (`initial_max_slice_len`), loaned uninitialised, written once and sent; safe overflow off, so that
 //! nothing is lost, and a publisher that retries until delivered; one publisher, one subscriber and no
 //! history. Its receiver polls. To block it needs a second service (docs of `port::listener`): the
-//! sender notifies an event after each message, and the receiver waits for one if there is no message.
+//! sender notifies an event after each message, and the receiver waits for one if there is no message. It
+//! waits for a while at a time, as the library's examples do: 0.10 can lose a wake-up, since a notifier that
+//! has sent its datagram says so only afterwards, and a listener may have emptied the socket and come back
+//! in between (`event/common.rs` of `iceoryx2-cal`; issue 1811 there). What that costs is in the figures.
 //!
-//! Its files go into the scope's directory; its shared memory has the scope's name.
+//! Its files go into the scope's directory; they and its shared memory have names that begin with one of
+//! the scope's. The receiver sleeps on a Unix socket among those files, whose path has no room for more.
 
 // Lets ports, which count their references without atomics, change threads.
 #![allow(unsafe_code)]
+
+use std::time::Duration;
 
 use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;
@@ -33,6 +39,9 @@ use ipc_testing::{Invitation, Pending, Scope, Transport};
 use crate::common::{ask_until, deliver, failed, not_made, properties, remove_shared_memory};
 
 const NAME: &str = "iceoryx2";
+
+/// How long a lost wake-up is lost for: much longer than a round trip, much shorter than a measurement.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Polled, or left to sleep on its event.
 pub const MECHANISM: Mechanism =
@@ -95,8 +104,18 @@ impl PublishSubscribe {
         set_log_level(LogLevel::Error);
         let resource = Resource::named(NAME, place);
         let bad = |error: String| not_made("open", &resource, error);
-        let root = Path::new(place.as_bytes()).map_err(|e| bad(format!("{e:?}")))?;
-        let prefix = FileName::new(prefix(place).as_bytes()).map_err(|e| bad(format!("{e:?}")))?;
+        let (root, prefix) = place.rsplit_once('/').expect("it is a path");
+        let socket_path_bytes = place.len() + "_.event".len() + u128::MAX.to_string().len();
+        if self.notifies && socket_path_bytes > SOCKET_PATH_MAX_BYTES {
+            let error = format!(
+                "the path of its socket may have {socket_path_bytes} bytes, and there is room for \
+                 {SOCKET_PATH_MAX_BYTES}: TMPDIR is too long"
+            );
+            return Err(bad(error));
+        }
+        let root = Path::new(root.as_bytes()).map_err(|e| bad(format!("{e:?}")))?;
+        let prefix = FileName::new(format!("{prefix}_").as_bytes());
+        let prefix = prefix.map_err(|e| bad(format!("{e:?}")))?;
         let mut config = Config::default();
         config.global.set_root_path(&root);
         config.global.prefix = prefix;
@@ -166,10 +185,18 @@ impl Sender for PublishingEnd {
     #[inline]
     fn send_deadline(&mut self, message: &[u8], _deadline: Deadline) -> Result<(), SendError> {
         let Self { publisher, notifier, link } = self;
-        let sample = publisher.loan_slice_uninit(message.len());
-        let sample = sample.map_err(|e| link.failed("loan_slice_uninit", e))?;
-        let sample = sample.write_from_slice(message);
-        sample.send().map_err(|e| link.failed("send", e))?;
+        loop {
+            let sample = publisher.loan_slice_uninit(message.len());
+            let sample = sample.map_err(|e| link.failed("loan_slice_uninit", e))?;
+            let sample = sample.write_from_slice(message);
+            let subscribers = sample.send().map_err(|e| link.failed("send", e))?;
+            if subscribers > 0 {
+                break;
+            }
+            // It waits only for a subscriber that has looked once; before that, who finds no room drops
+            // the message.
+            std::thread::yield_now();
+        }
         if let Some(notifier) = notifier {
             notifier.notify().map_err(|e| link.failed("notify", e))?;
         }
@@ -192,7 +219,8 @@ impl Receiver for SubscribingEnd {
         let sample = ask_until(deadline, || {
             let sample = subscriber.receive().map_err(|e| link.failed("receive", e))?;
             if let (None, Some(listener), Deadline::Never) = (&sample, &listener, deadline) {
-                listener.blocking_wait(|_| {}).map_err(|e| link.failed("blocking_wait", e))?;
+                let waited = listener.timed_wait(|_| {}, LOOK_AGAIN_AFTER);
+                waited.map_err(|e| link.failed("timed_wait", e))?;
             }
             Ok(sample)
         })?;
@@ -205,18 +233,19 @@ impl Receiver for SubscribingEnd {
     }
 }
 
-/// A directory for the files of a link.
-fn place(scope: &Scope) -> String {
-    let place = scope.path(scope.name().as_str()).display().to_string();
-    let prefix = prefix(&place);
-    // The library keeps one object of shared memory for whoever comes next.
-    scope.defer(move || remove_shared_memory(&prefix));
-    place
-}
+/// The room for a path in the address of a Unix socket (unix(7)).
+const SOCKET_PATH_MAX_BYTES: usize = 107;
 
-/// What the names of a link in shared memory begin with.
-fn prefix(place: &str) -> String {
-    format!("{}_", place.rsplit('/').next().unwrap_or(place))
+/// What the paths of a link's files begin with: the last part is what the names of its shared memory begin
+/// with too.
+fn place(scope: &Scope) -> String {
+    let name = scope.name();
+    let unique = name.as_str().trim_start_matches(|c: char| !c.is_ascii_digit());
+    let prefix = format!("i.{unique}");
+    let place = scope.path(&prefix).display().to_string();
+    // The library keeps one object of shared memory for whoever comes next.
+    scope.defer(move || remove_shared_memory(&format!("{prefix}_")));
+    place
 }
 
 impl Transport for PublishSubscribe {

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 /// Runs one session; returns what it found, a line each.
 fn session(mechanism: &str, wait: &str, sizes_bytes: &[usize]) -> Vec<Value> {
-    let temporary = tempfile::tempdir().expect("a temporary directory");
+    // As long a path as that of a whole run: sockets have little room for it.
+    let temporary = tempfile::Builder::new().prefix("ipc-bench.").tempdir();
+    let temporary = temporary.expect("a temporary directory");
     let spec = serde_json::json!({
         "subject": [mechanism, wait],
         "cores": "two",
@@ -28,7 +30,7 @@ fn session(mechanism: &str, wait: &str, sizes_bytes: &[usize]) -> Vec<Value> {
         .spawn()
         .expect("the program starts");
     // What a host makes with a name, it makes with this in it.
-    let scope = format!("ipc-test.{}.", child.id());
+    let scope = format!(".{}.", child.id());
     let output = child.wait_with_output().expect("it can be waited for");
     let found = String::from_utf8(output.stdout).expect("text");
     let errors = String::from_utf8_lossy(&output.stderr);

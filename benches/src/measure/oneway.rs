@@ -163,28 +163,62 @@ impl Stream {
         incoming: &mut impl Incoming,
         empty_polls: &mut u64,
     ) -> anyhow::Result<u64> {
-        let end = self.first + self.count;
-        let mut count = 0;
-        let mut next = self.first;
+        let mut course = Course::of(self);
         loop {
             let received = style.recv(receiver, buffer, empty_polls)?;
             let number = pattern::number_of(&buffer[..received.max(pattern::MIN_LEN)]);
-            match number {
-                // End marks of an earlier stream, which was checked as it was.
-                _ if number < self.first => continue,
-                _ if number < next || number > end => {
-                    bail!("message {number} came where {next} to {end} may")
-                }
-                _ => {}
+            if course.takes(number)? {
+                incoming.skip_to(number);
+                incoming.check(&buffer[..received])?;
             }
-            incoming.skip_to(number);
-            incoming.check(&buffer[..received])?;
-            if number == end {
-                return Ok(count);
+            if course.has_ended() {
+                return Ok(course.arrived);
             }
-            next = number + 1;
-            count += 1;
         }
+    }
+}
+
+/// How far a stream over a link that may lose messages has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    first: u64,
+    /// The least number that may come.
+    next: u64,
+    /// The end mark's number.
+    end: u64,
+    /// How many messages came.
+    pub(super) arrived: u64,
+}
+
+impl Course {
+    /// At the beginning of a stream.
+    pub(super) fn of(stream: Stream) -> Self {
+        let Stream { first, count, .. } = stream;
+        Self { first, next: first, end: first + count, arrived: 0 }
+    }
+
+    /// Whether a message of this number belongs to the stream, its end mark included. Others are end
+    /// marks of this stream or of an earlier one that came again.
+    ///
+    /// # Errors
+    ///
+    /// If it came twice, out of order, or was never sent.
+    pub(super) fn takes(&mut self, number: u64) -> anyhow::Result<bool> {
+        let Self { first, next, end, .. } = *self;
+        if number < first || (self.has_ended() && number == end) {
+            return Ok(false);
+        }
+        if !(next..=end).contains(&number) {
+            bail!("message {number} came where {next} to {end} may");
+        }
+        self.next = number + 1;
+        self.arrived += u64::from(number != end);
+        Ok(true)
+    }
+
+    /// Whether the end mark has come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.next > self.end
     }
 }
 

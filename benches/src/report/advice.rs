@@ -4,8 +4,7 @@
 use super::schema::{Record, Row};
 use super::text::{multiple, size_name, time};
 use super::view::{
-    self, Family, Figure, ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, is_usual, plain_oneway_ns,
-    ranked, rtt_multiple,
+    self, Family, Figure, ONE_WAY, ROUND_TRIP, SITUATIONS, Situation, is_usual, ranked,
 };
 
 /// Who is within this factor of the fastest is as fast, for a choice.
@@ -63,23 +62,24 @@ fn one(
     let is_stream = std::ptr::fn_addr_eq(figure, ONE_WAY);
     // Other libraries are compared with, not advised.
     let mut rows = ranked(record, situation, size, figure);
+    rows.retain(|row| !view::seldom_slept(row));
     let peer = rows.iter().position(|row| row.peer).map(|index| rows[index]);
     rows.retain(|row| !row.peer);
     let (first, ns) = (*rows.first()?, figure(rows.first()?)?);
     let ratio = |row: &Row| figure(row).map_or(f64::INFINITY, |other| other / ns);
-    let as_fast = rows.iter().filter(|row| ratio(row) <= AS_FAST);
-    let pick: Vec<&str> = as_fast.map(|row| row.mechanism.as_str()).collect();
+    let tied = rows.iter().take_while(|row| ratio(row) <= AS_FAST || overlap(first, row, figure));
+    let pick: Vec<&str> = tied.map(|row| row.mechanism.as_str()).collect();
 
     let mut reasons = Vec::new();
     let copy_ns = record.limits.memcpy_gb_s.map(|rate| size as f64 / rate);
     if is_stream {
-        let limit = plain_oneway_ns(&record.limits, size).map(|limit| ns / limit);
-        reasons.extend(limit.map(|by| format!("{} × the textbook's ring", multiple(Some(by)))));
+        let by = first.oneway_multiple;
+        reasons.extend(by.map(|by| format!("{} × the textbook's ring", multiple(Some(by)))));
     } else if size >= LARGE {
         let by = copy_ns.map(|copy_ns| ns / (2.0 * copy_ns));
         reasons.extend(by.map(|by| format!("{} × a memory copy each way", multiple(Some(by)))));
     } else {
-        let by = rtt_multiple(first, &record.limits);
+        let by = first.rtt_multiple;
         reasons.extend(
             by.map(|by| format!("{} × the {}", multiple(Some(by)), situation.limit_name())),
         );
@@ -95,8 +95,10 @@ fn one(
         reasons.push(format!("of the kernel's, {} with {by} ×", kernel.mechanism));
     }
     if let Some(peer) = peer {
-        let by = multiple(Some(ratio(peer)));
-        reasons.push(format!("of other libraries, {} with {by} ×", peer.mechanism));
+        let by = ratio(peer);
+        let is_faster = by * AS_FAST < 1.0 && !overlap(peer, first, figure);
+        let how = if is_faster { "faster is another library" } else { "of other libraries" };
+        reasons.push(format!("{how}, {} with {} ×", peer.mechanism, multiple(Some(by))));
     }
     let each = if is_stream { "a message" } else { "a round trip" };
     let mut shown = format!("{} {each}", time(Some(ns)));
@@ -104,6 +106,15 @@ fn one(
         shown += &format!(", {rate:.1} GB/s");
     }
     Some(Advice { when, pick: pick.join(", "), figure: shown, because: reasons.join("; ") })
+}
+
+/// Whether the repetitions of two rows overlap, so that one cannot be said to be faster.
+fn overlap(fast: &Row, slow: &Row, figure: Figure) -> bool {
+    let within = |row: &Row| {
+        let spread = view::spread(row, figure)?;
+        (row.runs > 1).then_some(spread)
+    };
+    within(fast).zip(within(slow)).is_some_and(|((_, most), (least, _))| least <= most)
 }
 
 /// From which size of message shared memory is faster than a mechanism.
@@ -122,7 +133,8 @@ pub enum Overtakes {
 }
 
 /// For each mechanism of the kernel, from which size the fastest in shared memory overtakes it: in
-/// round trips of each situation, and last in a stream between two that look.
+/// round trips of each situation, and last in a stream between two that look. Nothing of a mechanism that
+/// was measured nowhere beside shared memory.
 pub fn overtaking(record: &Record) -> Vec<(&str, [Overtakes; 5])> {
     let mut names = view::mechanisms(record);
     names.retain(|name| {
@@ -135,7 +147,8 @@ pub fn overtaking(record: &Record) -> Vec<(&str, [Overtakes; 5])> {
         let [a, b, c, d] = SITUATIONS.map(|each| overtakes(record, name, each, ROUND_TRIP));
         [a, b, c, d, overtakes(record, name, looking, ONE_WAY)]
     };
-    names.into_iter().map(|name| (name, of(name))).collect()
+    let is_known = |of: &[Overtakes; 5]| of.iter().any(|each| *each != Overtakes::Unknown);
+    names.into_iter().map(|name| (name, of(name))).filter(|(_, of)| is_known(of)).collect()
 }
 
 fn overtakes(record: &Record, name: &str, situation: Situation, figure: Figure) -> Overtakes {
@@ -242,9 +255,21 @@ pub fn warnings(record: &Record) -> Vec<String> {
         let total = rows.len();
         all.push(format!("{away} of {total} rows: cores not near each other, or moved (marked *)"));
     }
-    let mut lacking: Vec<&str> =
-        rows.iter().filter(|row| row.lacks_core).map(|row| row.mechanism.as_str()).collect();
-    lacking.dedup();
+    let names_of = |wanted: fn(&Row) -> bool| {
+        let chosen = rows.iter().filter(|row| wanted(row)).map(|row| row.mechanism.as_str());
+        let mut names: Vec<&str> = chosen.collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let awake = names_of(view::seldom_slept);
+    if !awake.is_empty() {
+        all.push(format!(
+            "told to sleep, {} mostly had the answer before (marked ‡)",
+            awake.join(", ")
+        ));
+    }
+    let lacking = names_of(|row| row.lacks_core);
     if !lacking.is_empty() {
         all.push(format!(
             "{} wants a core more than the {} of this machine, for a process of its own (marked †)",
@@ -301,6 +326,20 @@ mod tests {
     }
 
     #[test]
+    fn those_whose_repetitions_overlap_are_advised_together() {
+        let mut record: Record = fixture::record();
+        let picks = |record: &Record| advice(record).remove(0).pick;
+        assert_eq!(picks(&record), "ring");
+        let looking = |row: &&mut Row| row.mechanism == "shm-semaphore" && row.wait == "spin";
+        for row in record.results.iter_mut().filter(looking) {
+            row.rtt_mean_min_ns = Some(200.0); // once as fast, usually not
+        }
+        assert_eq!(picks(&record), "ring, shm-semaphore");
+        record.results.iter_mut().for_each(|row| row.runs = 1);
+        assert_eq!(picks(&record), "ring", "a single run is no spread");
+    }
+
+    #[test]
     fn other_libraries_are_compared_with_but_not_advised() {
         let mut record: Record = fixture::record();
         for row in record.results.iter_mut().filter(|row| row.mechanism == "ring") {
@@ -308,7 +347,8 @@ mod tests {
         }
         let first = advice(&record).remove(0);
         assert_eq!(first.pick, "shm-semaphore");
-        assert!(first.because.contains("of other libraries, other-ring with 0.30 ×"), "{first:?}");
+        let because = &first.because;
+        assert!(because.contains("faster is another library, other-ring with 0.30 ×"), "{first:?}");
     }
 
     #[test]
@@ -338,6 +378,17 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_overtaken_where_only_one_kind_was_measured() {
+        let mut record: Record = fixture::record();
+        record.results.retain(|row| row.mechanism == "pipe");
+        assert_eq!(overtaking(&record), []);
+        assert_eq!(overtaking_sentences(&record), Vec::<String>::new());
+        let mut record: Record = fixture::record();
+        record.results.retain(|row| row.mechanism == "ring");
+        assert_eq!(overtaking(&record), []);
+    }
+
+    #[test]
     fn a_clean_record_has_no_warnings_and_a_doubtful_one_several() {
         let mut record: Record = fixture::record();
         assert_eq!(warnings(&record), Vec::<String>::new());
@@ -348,12 +399,15 @@ mod tests {
         record.results[0].placement = "unknown".into();
         record.results[1].placement = "far".into();
         record.results[2].runs = 1;
+        let asleep = record.results.iter_mut().find(|row| row.wait == "park");
+        asleep.expect("there is one").rtt_multiple = Some(0.1);
         let all = warnings(&record).join("\n");
         for part in [
             "a virtual machine",
             "not pinned",
             "1 of 132 rows: cores not near",
             "only once",
+            "told to sleep, ring mostly had the answer before",
             "noisy",
         ] {
             assert!(all.contains(part), "{part} in {all}");

@@ -1,4 +1,4 @@
-//! What a run tells a person besides its record: what did not fit, what failed, what to mind. Leaves out
+//! What a run tells a person besides its record: what did not fit, and what was lost. Leaves out
 //! what can be told from the record itself.
 
 use super::schema::RoundTrips;
@@ -14,8 +14,6 @@ pub struct Aside {
     pub unfit: Vec<Unfit>,
     /// Streams that lost messages, and how many.
     pub lost: Vec<String>,
-    /// What failed, and how.
-    pub failures: Vec<String>,
     /// How often everything was measured.
     pub whole_passes: Option<u32>,
     /// Percentiles of the cache line's round trip.
@@ -54,14 +52,9 @@ impl Aside {
                 lost.push(format!("{cell}, {}: {:.0} %", size_name(*size), share * 100.0));
             }
         }
-        let failures = findings.failures.iter().map(|((cell, size), failure)| {
-            let size = size.map_or(String::new(), |size| format!(", {}", size_name(size)));
-            format!("{cell}{size}: {failure}")
-        });
         Self {
             unfit,
             lost,
-            failures: failures.collect(),
             whole_passes: Some(findings.whole_passes),
             line: summary::line_round_trips(findings),
         }

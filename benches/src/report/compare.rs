@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 
 use super::schema::{Limits, Record, Row};
 use super::text::{multiple, size_name, time, wrap};
-use super::view::{Situation, is_merged, is_steady, plain_oneway_ns};
+use super::view::{ONE_WAY, ROUND_TRIP, Situation, is_merged, is_steady, plain_oneway_ns, spread};
 
 /// By how much a figure may differ beyond the spread of both runs.
 const TOLERANCE: f64 = 1.25;
@@ -215,21 +215,12 @@ const FIGURES: [(&str, MeasureOf); 2] = [("rtt", round_trip), ("one way", one_wa
 
 fn round_trip(row: &Row, limits: &Limits) -> Option<Measure> {
     let limit_ns = Situation::of(row)?.limit_ns(limits)?;
-    let p50 = row.rtt_ns.p50?;
-    // The repetitions' means are known, their medians are not: as far apart as those.
-    let spread = |mean: f64, least: f64, most: f64| (p50 * least / mean, p50 * most / mean);
-    let extremes = row
-        .rtt_ns
-        .mean
-        .zip(row.rtt_mean_min_ns.zip(row.rtt_mean_max_ns))
-        .map(|(mean, (least, most))| spread(mean, least, most));
-    Some(Measure::new(p50, extremes, row.runs, limit_ns))
+    Some(Measure::new(row.rtt_ns.p50?, spread(row, ROUND_TRIP), row.runs, limit_ns))
 }
 
 fn one_way(row: &Row, limits: &Limits) -> Option<Measure> {
     let limit_ns = plain_oneway_ns(limits, row.size_bytes)?;
-    let extremes = row.oneway_min_ns.zip(row.oneway_max_ns);
-    Some(Measure::new(row.oneway_ns?, extremes, row.runs, limit_ns))
+    Some(Measure::new(row.oneway_ns?, spread(row, ONE_WAY), row.runs, limit_ns))
 }
 
 /// Whether two rows are about the same thing.
@@ -474,7 +465,7 @@ mod tests {
         assert!(text.contains(&format!("{} figures compared", 2 * record().results.len())));
         assert!(text.contains("slower") && text.contains("faster: none"), "{text}");
         for line in text.lines() {
-            assert!(line.chars().count() <= 102, "{line}");
+            assert!(line.chars().count() <= 100, "{line}");
         }
     }
 }

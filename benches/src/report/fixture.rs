@@ -20,6 +20,12 @@ const SKETCHES: [Sketch; 8] = [
 
 const SIZES: [usize; 4] = [8, 64, 8192, 1 << 20];
 
+const CACHE_LINE_NS: f64 = 100.0;
+
+fn plain_oneway_ns(size: usize) -> f64 {
+    12.0 + 0.08 * size as f64
+}
+
 /// The record, in the type that is wanted.
 pub(crate) fn record<T: serde::de::DeserializeOwned>() -> T {
     serde_json::from_value(json()).expect("the fixture is a record")
@@ -36,6 +42,7 @@ pub(crate) fn json() -> Value {
             (sleeping, "one", false, 4_000.0),
         ];
         for (wait, cores, awake, wake_ns) in situations {
+            let limit_ns = if wake_ns > 0.0 { wake_ns } else { CACHE_LINE_NS };
             for size in SIZES.into_iter().filter(|size| *size <= longest) {
                 let rtt = wake_ns + small_ns + 2.0 * byte_ns * size as f64;
                 let oneway = small_ns / 20.0 + byte_ns * size as f64;
@@ -53,6 +60,7 @@ pub(crate) fn json() -> Value {
                     "oneway_ns": oneway, "oneway_min_ns": oneway * 0.95, "oneway_max_ns": oneway * 1.1,
                     "throughput_msgs_s": 1e9 / oneway, "throughput_gb_s": size as f64 / oneway,
                     "cpu_ns_per_msg": oneway * 2.0, "setup_us": 30.0, "fds": 2.0, "rss_kb": 64.0,
+                    "rtt_multiple": rtt / limit_ns, "oneway_multiple": oneway / plain_oneway_ns(size),
                     "paced": if size == 64 && wait == looking { paced(rtt) } else { json!([]) },
                 }));
             }
@@ -61,8 +69,8 @@ pub(crate) fn json() -> Value {
     results.extend(manners());
     results.extend(peers());
     let plain = SIZES.map(|size| {
-        let ns = size as f64 * 0.08;
-        json!({ "size_bytes": size, "rtt_mean_ns": 180.0 + 2.0 * ns, "oneway_ns": 12.0 + ns })
+        let oneway_ns = plain_oneway_ns(size);
+        json!({ "size_bytes": size, "rtt_mean_ns": 156.0 + 2.0 * oneway_ns, "oneway_ns": oneway_ns })
     });
     json!({
         "schema": 1,
@@ -71,7 +79,7 @@ pub(crate) fn json() -> Value {
             "virtual_machine": false, "rustc": "rustc 1.95.0", "cpus": [0, 1],
         },
         "limits": {
-            "cacheline_rtt_ns": 100.0,
+            "cacheline_rtt_ns": CACHE_LINE_NS,
             "futex_rtt_ns": { "idle": 40_000.0, "awake": 20_000.0, "one_core": 4_000.0 },
             "eventfd_rtt_ns": { "idle": 41_000.0, "awake": 21_000.0, "one_core": 4_500.0 },
             "memcpy_gb_s": 12.5,

@@ -5,10 +5,7 @@ use std::fmt::Write as _;
 use super::advice;
 use super::schema::Record;
 use super::text::{multiple, size_name, time};
-use super::view::{
-    self, ONE_WAY, ROUND_TRIP, SITUATIONS, is_usual, mechanisms, oneway_multiple, ranked,
-    rtt_multiple,
-};
+use super::view::{self, ONE_WAY, ROUND_TRIP, SITUATIONS, is_usual, mechanisms, ranked};
 
 /// One row for each mechanism: round trips in each situation and a stream, of small messages, each with
 /// its multiple of the limit; and the rate of a stream of large ones.
@@ -44,12 +41,12 @@ pub fn figures(record: &Record) -> String {
         for situation in SITUATIONS {
             let rows = ranked(record, situation, small, ROUND_TRIP);
             let row = rows.into_iter().find(|row| row.mechanism == name);
-            let by = row.and_then(|row| rtt_multiple(row, limits));
+            let by = row.and_then(|row| row.rtt_multiple);
             let _ = write!(text, " {} |", with(row.and_then(ROUND_TRIP), by));
         }
         let stream = |size| ranked(record, looking, size, ONE_WAY);
         let row = stream(small).into_iter().find(|row| row.mechanism == name);
-        let by = row.and_then(|row| oneway_multiple(row, limits));
+        let by = row.and_then(|row| row.oneway_multiple);
         let _ = write!(text, " {} |", with(row.and_then(ONE_WAY), by));
         if let Some(large) = large {
             let row = stream(large).into_iter().find(|row| row.mechanism == name);

@@ -204,6 +204,6 @@ mod tests {
         }];
         let text = text(&record);
         assert!(text.contains("set-up 31 µs") && text.contains("10000"), "{text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 102), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     }
 }

@@ -192,14 +192,16 @@ pub struct Row {
     #[serde(default)]
     pub paced: Vec<Paced>,
     /// The typical round trip by its limit, both of the same placement: the cache line's beside it for
-    /// processes that look, the futex's on the same cores for ones that sleep.
+    /// processes that look, the futex's on the same cores in the same pass for ones that sleep. As the
+    /// next two, it is the median of what it was in each run.
     #[serde(default)]
     pub rtt_multiple: Option<f64>,
-    /// The typical round trip by the plain ring's at the same size and placement, in place by in place.
+    /// The typical round trip by the plain ring's in the same pass, at the same size and placement, in
+    /// place by in place.
     #[serde(default)]
     pub rtt_plain_multiple: Option<f64>,
-    /// The stream by the plain ring's at the same size and placement: copied messages by copied ones
-    /// one by one, in place by in place.
+    /// The stream by the plain ring's in the same pass, at the same size and placement: copied messages
+    /// by copied ones one by one, in place by in place.
     #[serde(default)]
     pub oneway_multiple: Option<f64>,
 }

@@ -15,6 +15,7 @@ use crate::matrix::Cell;
 use crate::measure::batch::BATCH;
 use crate::measure::merged::SENDERS;
 use crate::mechanisms::{Mechanism, PLAIN_RING};
+use crate::report::text::size_name;
 use crate::report::view::ONE_TO_ONE;
 use crate::runner::Findings;
 use crate::session::{Cores, LimitSample, LinkSample, Manner, Sample, Wait};
@@ -37,7 +38,12 @@ pub fn record(findings: &Findings, mechanisms: &[Mechanism], machine: Machine) -
         row.batch > 1 || row.deadline || row.access != COPY || row.topology != ONE_TO_ONE
     };
     results.sort_by_key(|row| (place(row), row.size_bytes, special(row)));
-    let warnings = findings.warnings.iter().cloned().chain(noise(findings, &results));
+    let unmeasured = findings.failures.iter().map(|((cell, size_bytes), failure)| {
+        let size = size_bytes.map_or(String::new(), |bytes| format!(", {}", size_name(bytes)));
+        format!("not measured in every pass: {cell}{size}: {failure}")
+    });
+    let warnings = findings.warnings.iter().cloned();
+    let warnings = warnings.chain(noise(findings, &results)).chain(unmeasured);
     Record {
         schema: SCHEMA,
         machine,
@@ -64,14 +70,13 @@ fn row(
         median(samples.iter().filter_map(|sample| figure(sample)))
     };
     let rtt_means = || samples.iter().filter_map(|sample| sample.rtt_mean_ns);
-    let rtt_typical_ns = || samples.iter().filter_map(|sample| sample.rtt_typical_ns);
     let oneway = || samples.iter().map(|sample| sample.oneway_ns);
     let oneway_ns = median(oneway());
     let in_place = cell.manner == Manner::InPlace;
     let two_senders = cell.manner == Manner::TwoSenders;
-    let (plain_rtt_ns, plain_oneway_ns) =
-        plain_ring(findings, size_bytes, in_place, Some(placement));
-    let by = |figure: Option<f64>, limit: Option<f64>| Some(figure? / limit?);
+    let plain = plain_ring_samples(findings, size_bytes, in_place, Some(placement));
+    let plain_beside =
+        |sample: &Sample| plain.iter().copied().find(|plain| plain.pass == sample.pass);
     Row {
         mechanism: mechanism.name.into(),
         peer: mechanism.peer,
@@ -111,8 +116,12 @@ fn row(
         rss_kb: median_of(&|sample| Some(sample.rss_kb)),
         paced: paced(&samples),
         rtt_multiple: rtt_multiple(findings, cell.cores, wait, placement, &samples),
-        rtt_plain_multiple: by(median(rtt_typical_ns()), plain_rtt_ns),
-        oneway_multiple: by(oneway_ns, plain_oneway_ns),
+        rtt_plain_multiple: median_of(&|sample| {
+            Some(sample.rtt_typical_ns? / plain_beside(sample)?.rtt_typical_ns?)
+        }),
+        oneway_multiple: median_of(&|sample| {
+            Some(sample.oneway_ns / plain_beside(sample)?.oneway_ns)
+        }),
     }
 }
 
@@ -239,9 +248,8 @@ fn plain_ring_limits(findings: &Findings) -> Vec<PlainRingLimit> {
             let samples = plain_ring_samples(findings, size_bytes, false, None);
             samples.into_iter().map(|sample| sample.oneway_ns)
         };
-        let (rtt_mean_ns, oneway_ns) = plain_ring(findings, size_bytes, false, None);
-        let (in_place_rtt_mean_ns, in_place_oneway_ns) =
-            plain_ring(findings, size_bytes, true, None);
+        let (rtt_mean_ns, oneway_ns) = plain_ring(findings, size_bytes, false);
+        let (in_place_rtt_mean_ns, in_place_oneway_ns) = plain_ring(findings, size_bytes, true);
         PlainRingLimit {
             size_bytes,
             rtt_mean_ns,
@@ -304,8 +312,8 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
-/// How many times its limit a round trip takes. `None` where the limit was not measured in the same
-/// placement.
+/// How many times its limit a round trip takes: the median of what it was in each run. `None` where the
+/// limit was not measured in the same pass and placement.
 fn rtt_multiple(
     findings: &Findings,
     cores: Cores,
@@ -313,24 +321,25 @@ fn rtt_multiple(
     placement: Placement,
     samples: &[&Sample],
 ) -> Option<f64> {
-    if !wait.sleeps() {
-        // The line was measured beside each of them.
-        let multiple = |sample: &&Sample| Some(sample.rtt_typical_ns? / sample.probe?.stamped_ns);
-        return median(samples.iter().filter_map(multiple));
-    }
-    let limits = findings.limits.get(&cores)?.iter().filter(|limit| limit.placement == placement);
-    let limit_ns = median(limits.map(|limit| limit.futex_ns))?;
-    Some(median(samples.iter().filter_map(|sample| sample.rtt_typical_ns))? / limit_ns)
+    let limits = findings.limits.get(&cores).map_or(&[][..], |samples| samples);
+    let limit_ns = |sample: &Sample| {
+        if !wait.sleeps() {
+            return Some(sample.probe?.stamped_ns); // the line was measured beside each of them
+        }
+        let beside =
+            |limit: &&LimitSample| (limit.pass, limit.placement) == (sample.pass, placement);
+        limits.iter().find(beside).map(|limit| limit.futex_ns)
+    };
+    median(samples.iter().filter_map(|sample| Some(sample.rtt_typical_ns? / limit_ns(sample)?)))
 }
 
-/// The plain ring's typical round trip and its stream at this size, in this placement.
+/// The plain ring's typical round trip and its stream at this size.
 fn plain_ring(
     findings: &Findings,
     size_bytes: usize,
     in_place: bool,
-    placement: Option<Placement>,
 ) -> (Option<f64>, Option<f64>) {
-    let samples = plain_ring_samples(findings, size_bytes, in_place, placement);
+    let samples = plain_ring_samples(findings, size_bytes, in_place, None);
     let rtt_ns = median(samples.iter().filter_map(|sample| sample.rtt_typical_ns));
     (rtt_ns, median(samples.iter().map(|sample| sample.oneway_ns)))
 }
@@ -392,6 +401,7 @@ mod tests {
 
     fn sample(placement: Placement, rtt_ns: f64, oneway_ns: f64) -> Sample {
         Sample {
+            pass: 1,
             size_bytes: 8,
             placement,
             probe: Some(Probe { line_ns: 50.0, stamped_ns: 100.0, slowdown: 1.0 }),
@@ -415,9 +425,13 @@ mod tests {
         let cell = |name| Cell { subject: Some((name, Wait::Spin)), manner, cores: Cores::Two };
         let mut findings = Findings::default();
         let ring = [(80.0, 4.0), (90.0, 6.0), (100.0, 5.0)];
-        let ring = ring.map(|(rtt, oneway)| sample(Placement::Near, rtt, oneway));
+        let mut ring = ring.map(|(rtt, oneway)| sample(Placement::Near, rtt, oneway));
+        (1..).zip(&mut ring).for_each(|(pass, sample)| sample.pass = pass);
         findings.samples.insert((cell("ring"), 8), ring.to_vec());
-        findings.samples.insert((cell(PLAIN_RING), 8), vec![sample(plain, 120.0, 10.0)]);
+        // The machine is slower in each pass.
+        let plain = [(1, 100.0, 10.0), (2, 150.0, 12.0), (3, 250.0, 20.0)]
+            .map(|(pass, rtt, oneway)| Sample { pass, ..sample(plain, rtt, oneway) });
+        findings.samples.insert((cell(PLAIN_RING), 8), plain.to_vec());
         findings
     }
 
@@ -439,8 +453,41 @@ mod tests {
         assert_eq!((row.oneway_min_ns, row.oneway_max_ns), (Some(4.0), Some(6.0)));
         assert_eq!(row.throughput_msgs_s, Some(2e8));
         assert_eq!(row.rtt_multiple, Some(0.9));
-        assert_eq!(row.rtt_plain_multiple, Some(0.75));
-        assert_eq!(row.oneway_multiple, Some(0.5));
+        // Of 0.8, 0.6 and 0.4, and of 0.4, 0.5 and 0.25: each run by the limit of its own pass.
+        assert_eq!(row.rtt_plain_multiple, Some(0.6));
+        assert_eq!(row.oneway_multiple, Some(0.4));
+    }
+
+    #[test]
+    fn what_sleeps_is_measured_by_the_futex_of_its_own_pass() {
+        let limit = |pass, placement, futex_ns| LimitSample {
+            pass,
+            placement,
+            line_counts: Vec::new(),
+            line_ns: None,
+            futex_ns,
+            eventfd_ns: 1.0,
+            memcpy_gb_s: 1.0,
+            syscall_ns: 1.0,
+            own_work_ns: Vec::new(),
+        };
+        let mut findings = Findings::default();
+        let multiple = |findings: &Findings| {
+            let run = |pass, rtt_ns| Sample { pass, ..sample(Placement::Near, rtt_ns, 1.0) };
+            let runs = [run(1, 50.0), run(3, 90.0), run(5, 10.0)];
+            let runs: Vec<&Sample> = runs.iter().collect();
+            rtt_multiple(findings, Cores::Two, Wait::Park, Placement::Near, &runs)
+        };
+        let limits = [(1, Placement::Near, 50.0), (2, Placement::Near, 1.0)];
+        let limits = limits.map(|(pass, placement, ns)| limit(pass, placement, ns));
+        findings.limits.insert(Cores::Two, limits.to_vec());
+        assert_eq!(multiple(&findings), Some(1.0), "of the only pass that has both");
+        let more = [limit(3, Placement::Near, 30.0), limit(5, Placement::Near, 4.0)];
+        findings.limits.entry(Cores::Two).or_default().extend(more);
+        assert_eq!(multiple(&findings), Some(2.5), "of 1, 3 and 2.5");
+        let all = findings.limits.entry(Cores::Two).or_default();
+        all.iter_mut().for_each(|limit| limit.placement = Placement::Far);
+        assert_eq!(multiple(&findings), None);
     }
 
     #[test]
@@ -455,6 +502,16 @@ mod tests {
         samples[1].probe = Some(Probe { line_ns: 150.0, stamped_ns: 100.0, slowdown: 1.0 });
         let warnings = rows(&findings).warnings.join("; ");
         assert!(warnings.contains("not steady") && warnings.contains("1 of 1"), "{warnings}");
+    }
+
+    #[test]
+    fn what_failed_is_in_the_record_with_its_reason() {
+        let mut findings = findings(Placement::Near);
+        let (cell, _) = findings.samples.keys().next().copied().expect("there are some");
+        findings.failures.insert((cell, Some(1024)), "flew away".into());
+        let record = record(&findings, crate::mechanisms::MECHANISMS, machine::describe([0, 1]));
+        let last = record.warnings.last().expect("a warning");
+        assert!(last.ends_with("two cores, 1 KiB: flew away"), "{last}");
     }
 
     #[test]

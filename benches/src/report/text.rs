@@ -1,7 +1,7 @@
 //! Figures and notes as text: in few characters, and in lines that fit.
 
 /// The longest line.
-const COLUMNS: u16 = 100;
+pub(super) const COLUMNS: u16 = 100;
 
 /// Breaks a text at spaces, each further line indented.
 pub(super) fn wrap(label: &str, text: &str) -> String {
@@ -10,8 +10,8 @@ pub(super) fn wrap(label: &str, text: &str) -> String {
     for word in text.split(' ') {
         if line.chars().count() + word.chars().count() > usize::from(COLUMNS) {
             lines += line.trim_end();
-            lines += "\n  ";
-            line = String::new();
+            lines.push('\n');
+            line = String::from("  ");
         }
         line += word;
         line.push(' ');

@@ -106,14 +106,19 @@ pub fn is_steady(row: &Row) -> bool {
     [Placement::Near, Placement::SameCore].iter().any(|good| good.name() == row.placement)
 }
 
+/// Whether its rounds were mostly over before anybody slept, though it was told to sleep: who sleeps takes
+/// about as long as the futex, or longer. Some mechanisms look once more, or what woke them for the message
+/// before wakes them again; then it is two that look that were measured.
+pub fn seldom_slept(row: &Row) -> bool {
+    const AS_A_FUTEX: f64 = 0.25;
+    let sleeps = Situation::of(row).is_some_and(|situation| situation.sleeps);
+    sleeps && row.rtt_multiple.is_some_and(|by| by < AS_A_FUTEX)
+}
+
 /// What stands behind a row's name: why to be careful with it.
-pub fn marks(row: &Row) -> &'static str {
-    match (is_steady(row), row.lacks_core) {
-        (true, false) => "",
-        (false, false) => "*",
-        (true, true) => "†",
-        (false, true) => "*†",
-    }
+pub fn marks(row: &Row) -> String {
+    let marks = [(!is_steady(row), '*'), (row.lacks_core, '†'), (seldom_slept(row), '‡')];
+    marks.into_iter().filter_map(|(is_so, mark)| is_so.then_some(mark)).collect()
 }
 
 /// A mechanism's kin: those that a plot shows together.
@@ -199,6 +204,16 @@ pub const ROUND_TRIP: Figure = |row| row.rtt_ns.p50;
 /// A message of a stream.
 pub const ONE_WAY: Figure = |row| row.oneway_ns;
 
+/// The least and the greatest that a figure was in the repetitions. Their medians are not known of round
+/// trips, but their means are: as far apart as those.
+pub fn spread(row: &Row, figure: Figure) -> Option<(f64, f64)> {
+    if std::ptr::fn_addr_eq(figure, ONE_WAY) {
+        return row.oneway_min_ns.zip(row.oneway_max_ns);
+    }
+    let by = row.rtt_ns.p50? / row.rtt_ns.mean?;
+    Some((by * row.rtt_mean_min_ns?, by * row.rtt_mean_max_ns?))
+}
+
 /// The record's sizes of message, ascending.
 pub fn sizes(record: &Record) -> Vec<usize> {
     let mut sizes: Vec<usize> = record.results.iter().map(|row| row.size_bytes).collect();
@@ -253,17 +268,6 @@ pub fn best<'a>(
     }
     best.sort_by(|a, b| a.0.total_cmp(&b.0));
     best.into_iter().map(|(_, _, row)| row).collect()
-}
-
-/// How many times its limit a round trip takes.
-pub fn rtt_multiple(row: &Row, limits: &Limits) -> Option<f64> {
-    let limit_ns = Situation::of(row)?.limit_ns(limits)?;
-    row.rtt_multiple.or(Some(row.rtt_ns.p50? / limit_ns))
-}
-
-/// How many times the textbook ring's time a message of a stream takes.
-pub fn oneway_multiple(row: &Row, limits: &Limits) -> Option<f64> {
-    row.oneway_multiple.or(Some(row.oneway_ns? / plain_oneway_ns(limits, row.size_bytes)?))
 }
 
 /// The textbook ring's stream at this size.

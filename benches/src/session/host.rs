@@ -237,6 +237,7 @@ impl HostSession {
         ensure!(arrived.count > 0, "nothing of the stream arrived");
         let per_message = |total: u64| total as f64 / arrived.count as f64;
         Ok(Finding::Measured(Box::new(Sample {
+            pass: 0,
             size_bytes,
             placement: self.placement(probe_before, probe),
             probe,

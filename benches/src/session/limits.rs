@@ -62,6 +62,7 @@ fn attempt(session: &mut HostSession) -> anyhow::Result<LimitSample> {
     let probe_after = session.probe()?;
     let sizes_bytes = session.spec.sizes_bytes.iter();
     Ok(LimitSample {
+        pass: 0,
         placement: session.placement(probe_before, probe_after),
         line_counts,
         line_ns,

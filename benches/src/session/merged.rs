@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use ipc_core::Receiver;
 use ipc_testing::{Guest, Invitation, Scope, Transport};
 
@@ -84,15 +84,16 @@ impl HostSession {
         let setup_us = began.elapsed().as_nanos() as f64 / 1000.0;
 
         let properties = receiver.properties();
-        let lossy = properties.lossy.then(|| "loses messages".to_owned());
-        if let Some(reason) = unfit(&properties, size_bytes).or(lossy) {
+        if let Some(reason) = unfit(&properties, size_bytes) {
             self.usages_with(second, Request::Leave)?;
             return Ok(Finding::Unfit { size_bytes, reason });
         }
 
         let style = W::for_link(&properties, size_bytes);
+        let (mut first, lossy) = (0, properties.lossy);
         let mut run = |session: &mut Self, count, scrutiny| {
-            let merged = Merged { count, scrutiny };
+            let merged = Merged { first, count, lossy, scrutiny };
+            first += count + 1; // the end mark has a number too
             session.run_merged(second, merged, style, &mut receiver, buffer.as_mut())
         };
         run(self, verified_messages(size_bytes), Scrutiny::Whole)?;
@@ -109,8 +110,10 @@ impl HostSession {
             let sum = |all: &[Usage]| all.iter().map(of).sum::<usize>();
             sum(&after).saturating_sub(sum(&before)) as f64
         };
-        let per_message = |total_ns: u64| total_ns as f64 / (count * SENDERS as u64) as f64;
+        ensure!(arrived.count > 0, "nothing of the streams arrived");
+        let per_message = |total_ns: u64| total_ns as f64 / arrived.count as f64;
         Ok(Finding::Measured(Box::new(Sample {
+            pass: 0,
             size_bytes,
             placement: self.placement(probe_before, probe),
             probe,
@@ -119,7 +122,7 @@ impl HostSession {
             rtt_typical_ns: None,
             paced: Vec::new(),
             oneway_ns: per_message(arrived.took_ns),
-            lost_share: 0.0,
+            lost_share: 1.0 - arrived.count as f64 / (count * SENDERS as u64) as f64,
             empty_polls_per_msg: None,
             cpu_ns_per_msg: per_message(arrived.cpu_ns + senders_cpu_ns),
             setup_us,

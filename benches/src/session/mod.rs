@@ -204,6 +204,9 @@ pub enum Finding {
 /// What one session found of one size.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sample {
+    /// Of which pass over the matrix, counted from 1; 0 until the runner says so.
+    #[serde(default)]
+    pub pass: u32,
     /// Size of the messages, in bytes.
     pub size_bytes: usize,
     /// Where the processors were to each other.
@@ -284,6 +287,9 @@ pub struct LinkMemory {
 /// What one session found of the limits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LimitSample {
+    /// Of which pass over the matrix, counted from 1; 0 until the runner says so.
+    #[serde(default)]
+    pub pass: u32,
     /// Where the processors were to each other.
     pub placement: Placement,
     /// Cache-line round trips in nanoseconds, each value and how often; empty on one core.

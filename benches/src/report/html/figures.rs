@@ -11,7 +11,7 @@ use crate::report::schema::{Record, Row};
 use crate::report::text::{multiple, size_name, time};
 use crate::report::view::{
     self, Family, Figure, ONE_WAY, ROUND_TRIP, Situation, best, is_merged, is_one_by_one, is_usual,
-    marks, ranked, rtt_multiple, sizes,
+    marks, ranked, sizes,
 };
 
 /// The mechanism that every plot shows.
@@ -120,12 +120,11 @@ pub(super) fn ranking(
     let x = roomy(all)?;
     let described = rows.iter().map(|row| rtt_tip(row)).collect::<Vec<_>>().join("; ");
     let row = |row: &&Row| RankingRow {
-        name: label(row) + marks(row),
+        name: label(row) + &marks(row),
         role: role_of(row),
         values: trips(row),
         tip: rtt_tip(row),
-        note: rtt_multiple(row, &record.limits)
-            .map_or(String::new(), |by| format!("{} ×", multiple(Some(by)))),
+        note: row.rtt_multiple.map_or(String::new(), |by| format!("{} ×", multiple(Some(by)))),
     };
     let ranking = Ranking {
         title: format!("Round trips of {}, {}", size_name(size), situation.title),

@@ -89,11 +89,15 @@ fn chosen_sizes(record: &Record) -> Vec<usize> {
 }
 
 fn pick(record: &Record) -> Markup {
+    let advice = advice::advice(record);
+    if advice.is_empty() {
+        return html! {}; // other libraries alone
+    }
     html! {
         section aria-labelledby="pick" {
             h2 #pick { "What to pick" }
             div.cards {
-                @for advice in advice::advice(record) {
+                @for advice in advice {
                     article.card {
                         h3 { (unbroken_end(&advice.when)) }
                         p.pick.many[advice.pick.matches(',').count() > 1] { (advice.pick) }
@@ -102,7 +106,7 @@ fn pick(record: &Record) -> Markup {
                     }
                 }
             }
-            div.pair {
+            div.beside {
                 (tables::overtaking(record))
                 (tables::multiples(record))
             }
@@ -178,7 +182,8 @@ fn plots(record: &Record, situations: &[(usize, Situation)], sizes: &[usize]) ->
             p.how {
                 "A round trip: a message there and another back. "
                 "● half of the rounds took no longer (p50), thick line up to p99, "
-                "| p99.9, × the longest. On the right, p50 as a multiple of the limit, the dashed line."
+                "| p99.9, × the longest. On the right, the typical round trip as a multiple of the limit beside "
+                "which it was measured; the dashed line is that limit's usual time."
             }
             (by_situation(&|situation| by_size(&|size| html! {
                 div.wide { (or_nothing(figures::ranking(record, situation, size, None))) }
@@ -294,6 +299,23 @@ mod tests {
         record.results.clear();
         record.limits.plain_ring.clear();
         assert!(page(&record).contains("How this was measured"));
+    }
+
+    #[test]
+    fn a_table_without_rows_is_left_out() {
+        let only = |name: &str| {
+            let mut record: Record = fixture::record();
+            record.results.retain(|row| row.mechanism == name);
+            page(&record)
+        };
+        const OVERTAKING: &str = "From which size shared memory is faster";
+        assert!(page(&fixture::record()).contains(OVERTAKING));
+        for name in ["ring", "pipe", "crossbeam-channel"] {
+            let page = only(name);
+            assert!(!page.contains(OVERTAKING), "of {name} alone");
+            assert!(!page.contains("<tbody></tbody>"), "of {name} alone");
+            assert_eq!(page.contains("What to pick"), name != "crossbeam-channel");
+        }
     }
 
     #[test]

@@ -7,10 +7,7 @@ use super::figures::{manner, rate_name};
 use crate::report::advice::{self, Overtakes, rough_size};
 use crate::report::schema::{Record, Row, WakeLimits};
 use crate::report::text::{multiple, number, size_name, time};
-use crate::report::view::{
-    self, ONE_WAY, ROUND_TRIP, SITUATIONS, is_usual, marks, oneway_multiple, ranked, rtt_multiple,
-    sizes,
-};
+use crate::report::view::{self, ONE_WAY, ROUND_TRIP, SITUATIONS, is_usual, marks, ranked, sizes};
 
 /// Where it was measured, in one line.
 pub(super) fn machine(record: &Record) -> Markup {
@@ -27,7 +24,8 @@ pub(super) fn machine(record: &Record) -> Markup {
     html! { (facts.join(" · ")) }
 }
 
-/// From which size shared memory overtakes each mechanism of the kernel.
+/// From which size shared memory overtakes each mechanism of the kernel; nothing if they were not measured
+/// beside each other.
 pub(super) fn overtaking(record: &Record) -> Markup {
     let cell = |of: Overtakes| match of {
         Overtakes::Always => html! { td.yes { "always" } },
@@ -36,11 +34,16 @@ pub(super) fn overtaking(record: &Record) -> Markup {
         Overtakes::Never => html! { td.no { "never" } },
         Overtakes::Unknown => html! { td { "–" } },
     };
-    let columns = SITUATIONS.map(|situation| situation.short).into_iter().chain(["stream"]);
+    let columns = SITUATIONS.map(|situation| in_lines(situation.short)).into_iter();
+    let columns = columns.chain(["stream".to_owned()]);
     let head =
         html! { th scope="col" { "than" } @for name in columns { th scope="col" { (name) } } };
+    let all = advice::overtaking(record);
+    if all.is_empty() {
+        return html! {};
+    }
     let body = html! {
-        @for (name, of) in advice::overtaking(record) {
+        @for (name, of) in all {
             tr { th scope="row" { (name) } @for each in of { (cell(each)) } }
         }
     };
@@ -53,6 +56,11 @@ pub(super) fn overtaking(record: &Record) -> Markup {
     }
 }
 
+/// The parts of a heading below each other.
+fn in_lines(heading: &str) -> String {
+    heading.replace(", ", ",\n")
+}
+
 /// What each mechanism costs, as multiples of the limits.
 pub(super) fn multiples(record: &Record) -> Markup {
     let (Some(small), large) = (view::small_size(record), view::large_size(record)) else {
@@ -61,6 +69,9 @@ pub(super) fn multiples(record: &Record) -> Markup {
     let [looking, ..] = SITUATIONS;
     let mut names = view::mechanisms(record);
     names.retain(|name| has_size(record, name, small));
+    if names.is_empty() {
+        return html! {};
+    }
     let of = |name: &str, rows: Vec<&Row>, figure: &dyn Fn(&Row) -> Option<f64>| {
         multiple(rows.into_iter().find(|row| row.mechanism == name).and_then(figure))
     };
@@ -69,11 +80,11 @@ pub(super) fn multiples(record: &Record) -> Markup {
     let head = html! {
         th scope="col" { "times the limit" }
         @for situation in SITUATIONS {
-            th scope="col" { (situation.short) br; small { "× " (situation.limit_name()) } }
+            th scope="col" { (in_lines(situation.short)) br; small { "× " (situation.limit_name()) } }
         }
         th scope="col" { "stream" br; small { "× plain ring" } }
         @if let Some(large) = large {
-            th scope="col" { "stream, " (size_name(large)) br; small { "× memory copy" } }
+            th scope="col" { "stream,\n" (size_name(large)) br; small { "× memory copy" } }
         }
     };
     let body = html! {
@@ -82,10 +93,10 @@ pub(super) fn multiples(record: &Record) -> Markup {
                 th scope="row" { (name) }
                 @for situation in SITUATIONS {
                     td { (of(name, ranked(record, situation, small, ROUND_TRIP),
-                             &|row| rtt_multiple(row, limits))) }
+                             &|row| row.rtt_multiple)) }
                 }
                 td { (of(name, ranked(record, looking, small, ONE_WAY),
-                         &|row| oneway_multiple(row, limits))) }
+                         &|row| row.oneway_multiple)) }
                 @if let Some(large) = large {
                     td { (of(name, ranked(record, looking, large, ONE_WAY), &copying)) }
                 }
@@ -189,7 +200,8 @@ pub(super) fn everything(record: &Record) -> Markup {
                 "Round trips, and one way: the time of a stream by its messages, with the least and the \
                  greatest of the repetitions. × limit and × ring as above. Polls: how often the \
                  receiver of the stream looked in vain, by message. * The cores were not near each \
-                 other, or moved. † It wants a core more than there is."
+                 other, or moved. † It wants a core more than there is. ‡ Mostly it had its answer before it \
+                 slept."
             }
         }
     }
@@ -201,7 +213,6 @@ const COLUMNS: [&str; 17] = [
 ];
 
 fn every_figure_of(record: &Record, size: usize) -> Markup {
-    let limits = &record.limits;
     let head = html! {
         th scope="col" { "mechanism" }
         @for name in COLUMNS { th scope="col" { (name) } }
@@ -214,9 +225,9 @@ fn every_figure_of(record: &Record, size: usize) -> Markup {
                 td.word { (row.wait) }
                 td.word { (manner(row)) }
                 @for ns in [rtt.p50, rtt.p99, rtt.p999, rtt.max] { td { (time(ns)) } }
-                td { (multiple(rtt_multiple(row, limits))) }
+                td { (multiple(row.rtt_multiple)) }
                 td { (time(row.oneway_ns)) }
-                td { (multiple(oneway_multiple(row, limits))) }
+                td { (multiple(row.oneway_multiple)) }
                 td { (time(row.oneway_min_ns)) }
                 td { (time(row.oneway_max_ns)) }
                 td { (row.throughput_gb_s.map_or("–".into(), rate_name)) }
