@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use ipc_shm::Mapping;
 
-use crate::copy::{copy_in, copy_out, copy_out_in_order};
+use crate::copy::{copy_in, copy_out, copy_out_in_order, fetch_for_writing};
 use crate::layout;
 use crate::protocol::memory::Memory;
 
@@ -90,6 +90,11 @@ impl Memory for Mapped {
         let word = unsafe { self.ring.add(offset as usize) };
         // SAFETY: aligned, mapped as long as `self` is, and accessed as atomic words only.
         unsafe { word.cast().as_ref() }
+    }
+
+    #[inline(always)] // the hot path
+    fn fetch_for_writing(&self, position: u64) {
+        fetch_for_writing(self.ring.as_ptr().wrapping_add((position & self.word_mask) as usize));
     }
 
     #[inline(always)] // the hot path

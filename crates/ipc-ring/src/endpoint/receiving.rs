@@ -262,14 +262,12 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         if self.poisoned.is_some() || self.budget.is_spent() {
             return None;
         }
-        if self.consumer.settle() {
-            self.bell.ring();
-        }
         let pauses = self.pace.pauses(self.consumer.head(), self.consumer.usual_bytes());
         (0..pauses).for_each(|_| spin_loop());
         for _ in 0..LOOKS_PER_CHECK {
-            if let Some(message) = self.consumer.peek_fast() {
-                return Some(message);
+            // Whatever is there ends the looking: what is not a message is looked at more closely.
+            if !self.consumer.is_empty() {
+                return self.consumer.peek_fast();
             }
             spin_loop();
         }

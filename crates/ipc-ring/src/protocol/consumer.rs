@@ -132,6 +132,12 @@ impl<M: Memory> Consumer<M> {
         self.message_at(self.head, header).ok()
     }
 
+    /// Whether the sender has written nothing at the next position.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.header(self.head) == EMPTY
+    }
+
     #[inline(always)]
     fn header(&self, position: u64) -> u64 {
         // pairs with the store in `Producer::publish_word`, which everything of the record precedes
@@ -169,9 +175,8 @@ impl<M: Memory> Consumer<M> {
         // enough to tell where more messages are there; where none is, `settle` does it while it waits.
         let owed = self.head.wrapping_sub(self.published);
         let is_urgent = message.header.is_urgent();
-        let must_tell = is_urgent
-            || owed > self.mask / 8 * 3
-            || (owed > self.mask / 8 && self.header(self.head) != EMPTY);
+        let must_tell =
+            is_urgent || owed > self.mask / 8 * 3 || (owed > self.mask / 8 && !self.is_empty());
         let wants_bell = must_tell && self.publish();
         if !is_urgent {
             (self.usual, self.usual_bytes) = (message.header, bytes);

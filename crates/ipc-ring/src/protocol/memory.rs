@@ -11,6 +11,8 @@ pub(crate) trait Memory {
     fn capacity(&self) -> u64;
     /// The word at a position.
     fn word(&self, position: u64) -> &AtomicU64;
+    /// Begins to bring the cache line at a position here, to be written to. Changes nothing.
+    fn fetch_for_writing(&self, _position: u64) {}
     /// Copies a message in. Only the sender may, and only between claiming and committing.
     fn write(&self, position: u64, bytes: &[u8]);
     /// Copies a message out. The bytes may change under way if the peer is hostile.

@@ -17,6 +17,14 @@ pub(crate) const REWIND_BYTES: u64 = if cfg!(ipc_loom) { 24 } else { 128 << 10 }
 /// not be seen to with every message.
 const PLAIN_BYTES: u64 = 32 << 10;
 
+/// How far ahead of a short record the sender asks for the lines that it will write to, in bytes. The
+/// stores of a short message are many and small: the processor can hold those of only a few lines back
+/// until these have come from the other core.
+const FETCH_AHEAD_BYTES: u64 = 12 * LINE_BYTES;
+/// The longest records, in bytes, that ask; longer ones are stored by wide stores, few for a line.
+const LONGEST_FETCHING_BYTES: u64 = record_bytes(128);
+const LINE_BYTES: u64 = 64;
+
 /// The sender's own state. Nothing that it trusts lies in memory that the receiver can write.
 #[derive(Debug)]
 pub(crate) struct Producer<M> {
@@ -228,7 +236,15 @@ impl<M: Memory> Producer<M> {
     /// Completes a record but for one word; returns the word's position and value.
     #[inline]
     fn finish(&mut self, claim: Claim, len: usize, urgent: bool) -> (u64, u64) {
-        let next = claim.position.wrapping_add(record_bytes(len));
+        let bytes = record_bytes(len);
+        let next = claim.position.wrapping_add(bytes);
+        if bytes <= LONGEST_FETCHING_BYTES {
+            let soon = next.wrapping_add(FETCH_AHEAD_BYTES);
+            self.memory.fetch_for_writing(soon);
+            if bytes > LINE_BYTES {
+                self.memory.fetch_for_writing(soon.wrapping_add(LINE_BYTES));
+            }
+        }
         // What lies there is an old message, which must not be taken for a header. Relaxed here and
         // below: the store in `publish_word` comes after.
         self.memory.word(next).store(record::EMPTY, Ordering::Relaxed);
