@@ -4,8 +4,8 @@
 //! A process id alone would not do: the kernel gives it to another process one day. Together with the
 //! moment at which the process started it is unique, as long as the system is up.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 
 use ipc_core::Liveness;
 use rustix::io::Errno;
@@ -77,10 +77,24 @@ impl ProcessToken {
 /// When a process started, in clock ticks since the system came up. See `/proc/pid/stat` in `proc(5)`,
 /// field 22.
 fn started_ticks(process: &str) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The second field is a name in parentheses, and may hold anything.
-    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
-    started.and_then(|ticks| ticks.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    // 22 fields and more, of at most 20 digits and 64 characters of the name; the file comes in one read.
+    let mut stat = [0; 512];
+    let len = File::open(format!("/proc/{process}/stat"))?.read(&mut stat)?;
+    parse_started(&stat[..len]).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The 22nd field. By hand, since the crash tests try a kill at every instruction of it.
+fn parse_started(stat: &[u8]) -> Option<u64> {
+    /// The second field, a name in parentheses that may hold anything, ends before.
+    const NAME_ENDS_BEFORE: usize = 80;
+
+    let name = &stat[..stat.len().min(NAME_ENDS_BEFORE)];
+    let after_name = name.iter().rposition(|&byte| byte == b')')? + 1;
+    let field = stat[after_name..].split(|&byte| byte == b' ').nth(20)?;
+    field.iter().try_fold(0_u64, |ticks, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        ticks.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 #[cfg(test)]
@@ -105,6 +119,20 @@ mod tests {
         assert!(!token.is_alive().expect("asked"), "dead, and not reaped");
         child.wait().expect("reaped");
         assert!(!token.is_alive().expect("asked"), "reaped");
+    }
+
+    #[test]
+    fn the_start_is_found_behind_any_name() {
+        let rest = "S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 2200 23 24";
+        for name in ["cat", "a) S 1 (b", ")))", &"long".repeat(16)] {
+            let stat = format!("4194303 ({name}) {rest}\n");
+            assert_eq!(parse_started(stat.as_bytes()), Some(2200), "{name}");
+        }
+        for broken in
+            ["", "1 (cat", "1 (cat) S 2", &format!("1 (cat) {}", rest.replace("2200", "x"))]
+        {
+            assert_eq!(parse_started(broken.as_bytes()), None, "{broken}");
+        }
     }
 
     #[test]

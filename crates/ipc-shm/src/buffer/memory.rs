@@ -11,7 +11,7 @@ use ipc_core::{Establishment, Lifetime, Name, OpenError, OpenErrorKind, Resource
 
 use super::{BufferReceiver, BufferSender, Control};
 use crate::layout::{self, Shape};
-use crate::{Access, Backing, Mapping, Memfd, Seals, Segment, segment};
+use crate::{Access, Backing, Mapping, Memfd, Seals, Segment, SegmentOptions, segment};
 
 /// A bounded buffer of messages in shared memory, attached to this process: a fixed number of slots,
 /// each for a message of up to a fixed length. Any number of [`sender`](Self::sender)s and
@@ -47,7 +47,7 @@ pub struct BoundedBuffer {
 impl BoundedBuffer {
     /// How to make a buffer.
     pub fn options() -> BufferOptions {
-        BufferOptions { slots: 16, slot_bytes: 4096, backing: Backing::Reserved, mode: 0o600 }
+        BufferOptions { slots: 16, slot_bytes: 4096, segment: Segment::options() }
     }
 
     /// Attaches to the buffer in a named segment.
@@ -111,8 +111,7 @@ impl BoundedBuffer {
 pub struct BufferOptions {
     slots: usize,
     slot_bytes: usize,
-    backing: Backing,
-    mode: u32,
+    segment: SegmentOptions,
 }
 
 impl BufferOptions {
@@ -134,7 +133,7 @@ impl BufferOptions {
     /// When the memory is taken from the system. The default is [`Backing::Reserved`].
     #[must_use]
     pub fn backing(mut self, backing: Backing) -> Self {
-        self.backing = backing;
+        self.segment = self.segment.backing(backing);
         self
     }
 
@@ -142,7 +141,7 @@ impl BufferOptions {
     /// uses it must be able to read and write. The default is `0o600`.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
+        self.segment = self.segment.mode(mode);
         self
     }
 
@@ -156,14 +155,10 @@ impl BufferOptions {
     pub fn create_new(self, name: &Name) -> Result<BoundedBuffer, OpenError> {
         let resource = segment::resource(name);
         let (shape, len) = self.shape(&resource)?;
-        let segment = Segment::options().mode(self.mode).backing(self.backing).create_new(
-            name,
-            len,
-            |mapping| {
-                initialise(mapping, shape);
-                Ok(())
-            },
-        )?;
+        let segment = self.segment.create_new(name, len, |mapping| {
+            initialise(mapping, shape);
+            Ok(())
+        })?;
         let origin = (Establishment::Name, Lifetime::System);
         BoundedBuffer::attach(segment.into_mapping(), origin, resource)
     }
@@ -178,7 +173,7 @@ impl BufferOptions {
     pub fn create_anonymous(self, label: &str) -> Result<(BoundedBuffer, Memfd), OpenError> {
         let resource = Resource::named("bounded buffer in memfd", label);
         let (shape, len) = self.shape(&resource)?;
-        let memfd = Memfd::create(label, len, self.backing)?;
+        let memfd = Memfd::create(label, len, self.segment.backing)?;
         memfd.seal_size()?;
         let mapping = memfd.map(Access::ReadWrite)?;
         initialise(&mapping, shape);

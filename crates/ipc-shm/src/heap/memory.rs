@@ -498,7 +498,7 @@ impl Memory {
         for (place, word) in self.processes().iter().enumerate() {
             let token = ProcessToken::from_bits(word.load(Ordering::Relaxed)); // the lock orders it
             if let Some(token) = token {
-                if !token.is_alive()? {
+                if token != self.own && !token.is_alive()? {
                     dead.push((place as u32, token));
                 }
             }

@@ -25,9 +25,7 @@ const SIZE: usize = 1;
 const HASH: usize = 2;
 const LEN: usize = 3;
 const TEXT: usize = 4;
-/// Bytes of the longest name.
-const MAX_LEN: usize = 64;
-const _: () = assert!((TEXT * 8 + MAX_LEN) == super::shape::NAME_LEN);
+const _: () = assert!(TEXT * 8 + Name::MAX_LEN == super::shape::NAME_LEN);
 
 impl<'h> Names<'h> {
     pub(super) fn new(heap: &'h Heap, deadline: Deadline) -> Self {
@@ -57,7 +55,7 @@ impl<'h> Names<'h> {
         let (home, words) =
             self.free_entry().ok_or(HeapError::NoNameLeft { names: memory.names() })?;
         let text = name.as_str().as_bytes();
-        let mut bytes = [0; MAX_LEN];
+        let mut bytes = [0; Name::MAX_LEN];
         bytes[..text.len()].copy_from_slice(text);
         // Relaxed: the lock orders them, and the link publishes them.
         for (word, chunk) in words[TEXT..].iter().zip(bytes.chunks_exact(8)) {

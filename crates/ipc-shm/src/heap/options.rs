@@ -6,7 +6,7 @@ use ipc_core::{Deadline, Name, OpenError, OpenErrorKind, Resource};
 
 use super::Heap;
 use super::shape::{BLOCK_ALIGNMENT, MAX_POOLS, PoolShape, Shape};
-use crate::{Access, Backing, Memfd, Segment, segment};
+use crate::{Access, Backing, Memfd, Segment, SegmentOptions, segment};
 
 /// How to make a [`Heap`]. See [`Heap::options`].
 #[derive(Clone, Debug)]
@@ -14,14 +14,13 @@ pub struct HeapOptions {
     pools: Vec<(usize, usize)>,
     processes: usize,
     names: usize,
-    backing: Backing,
-    mode: u32,
+    segment: SegmentOptions,
 }
 
 impl HeapOptions {
     pub(super) fn new() -> Self {
-        let (pools, backing) = (Vec::new(), Backing::Lazy);
-        Self { pools, processes: 64, names: 64, backing, mode: 0o600 }
+        let segment = Segment::options().backing(Backing::Lazy);
+        Self { pools: Vec::new(), processes: 64, names: 64, segment }
     }
 
     /// Adds `blocks` blocks of `block_bytes`, which is rounded up to a multiple of 64. An object takes a
@@ -53,7 +52,7 @@ impl HeapOptions {
     /// costs what is used of it. With [`Backing::Reserved`] it cannot run out later.
     #[must_use]
     pub fn backing(mut self, backing: Backing) -> Self {
-        self.backing = backing;
+        self.segment = self.segment.backing(backing);
         self
     }
 
@@ -61,7 +60,7 @@ impl HeapOptions {
     /// must be able to read and write. The default is `0o600`.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
+        self.segment = self.segment.mode(mode);
         self
     }
 
@@ -75,8 +74,7 @@ impl HeapOptions {
     pub fn create_new(&self, name: &Name) -> Result<Heap, OpenError> {
         let resource = segment::resource(name);
         let (shape, len) = self.shape(&resource)?;
-        let options = Segment::options().mode(self.mode).backing(self.backing);
-        let segment = options.create_new(name, len, |mapping| {
+        let segment = self.segment.create_new(name, len, |mapping| {
             shape.write(mapping);
             Ok(())
         })?;
@@ -93,7 +91,7 @@ impl HeapOptions {
     pub fn create_anonymous(&self, label: &str) -> Result<(Heap, Memfd), OpenError> {
         let resource = Resource::named("heap in memfd", label);
         let (shape, len) = self.shape(&resource)?;
-        let memfd = Memfd::create(label, len, self.backing)?;
+        let memfd = Memfd::create(label, len, self.segment.backing)?;
         memfd.seal_size()?;
         let mapping = memfd.map(Access::ReadWrite)?;
         shape.write(&mapping);

@@ -143,9 +143,9 @@ impl<const PARTIES: usize> Barrier<PARTIES> {
         }
         for (seat, lock) in self.seats.iter().enumerate() {
             match lock.acquire(Patience::NONE) {
-                Ok(held) if held.found == Found::OwnerDied => {
+                Ok(held) if held.owner_died() => {
                     // Died since the look: left as it was found.
-                    lock.release(&held, Leaving::AsDead);
+                    lock.release(held, Leaving::AsDead);
                     return Err(BarrierError::Broken);
                 }
                 Ok(held) => return Ok(BarrierMember { barrier: self, seat, held }),
@@ -182,7 +182,7 @@ impl<const PARTIES: usize> Barrier<PARTIES> {
                 _ => continue,
             };
             match taken {
-                Ok(Some(held)) => seat.release(&held, Leaving::InOrder),
+                Ok(Some(held)) => seat.release(held, Leaving::InOrder),
                 // Another one repairs it too.
                 Ok(None) | Err(LockError::Busy) => {}
                 Err(error) => return Err(error.into()),
@@ -223,7 +223,8 @@ impl<const PARTIES: usize> BarrierMember<'_, PARTIES> {
     ///
     /// # Errors
     ///
-    /// [`BarrierError::Broken`], [`BarrierError::TimedOut`], [`BarrierError::Garbage`].
+    /// [`BarrierError::Broken`], [`BarrierError::TimedOut`], [`BarrierError::Garbage`]; [`BarrierError::Os`] in
+    /// practice never.
     pub fn wait(&mut self, deadline: Deadline) -> Result<bool, BarrierError> {
         self.wait_with(WaitStrategy::Park, deadline)
     }
@@ -323,7 +324,7 @@ enum Coming {
 
 impl<const PARTIES: usize> Drop for BarrierMember<'_, PARTIES> {
     fn drop(&mut self) {
-        self.barrier.seats[self.seat].release(&self.held, Leaving::InOrder);
+        self.barrier.seats[self.seat].release(self.held, Leaving::InOrder);
     }
 }
 

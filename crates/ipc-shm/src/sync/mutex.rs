@@ -9,7 +9,7 @@ use std::ops::Deref;
 
 use ipc_core::{Deadline, WaitStrategy};
 
-use super::robust::{Found, Held, Leaving, RobustFutex};
+use super::robust::{Held, RobustFutex};
 use super::{LOCK_STRATEGY, LockError};
 use crate::spin::Patience;
 
@@ -118,7 +118,7 @@ impl<T> Mutex<T> {
     /// [`LockError::Poisoned`], [`LockError::AlreadyHeld`], [`LockError::TooManyHeld`]. [`LockError::Os`]
     /// the first time in a thread or after a fork, where a filter of system calls refuses
     /// `get_robust_list(2)` or `madvise(2)`; otherwise in practice never.
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError> {
         self.lock_with(LOCK_STRATEGY, Deadline::Never)
     }
@@ -128,7 +128,7 @@ impl<T> Mutex<T> {
     /// # Errors
     ///
     /// [`LockError::Busy`], and those of [`lock`](Self::lock).
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, LockError> {
         self.lock_with(LOCK_STRATEGY, Deadline::Now)
     }
@@ -138,7 +138,7 @@ impl<T> Mutex<T> {
     /// # Errors
     ///
     /// [`LockError::TimedOut`], and those of [`lock`](Self::lock).
-    #[inline]
+    #[inline(always)]
     pub fn lock_deadline(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, LockError> {
         self.lock_with(LOCK_STRATEGY, deadline)
     }
@@ -148,7 +148,7 @@ impl<T> Mutex<T> {
     /// # Errors
     ///
     /// [`LockError::TimedOut`], and those of [`lock`](Self::lock).
-    #[inline]
+    #[inline(always)]
     pub fn lock_with(
         &self,
         strategy: WaitStrategy,
@@ -185,27 +185,25 @@ impl<T> fmt::Debug for Mutex<T> {
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
     held: Held,
-    /// Whether the thread was panicking already when it took the mutex.
-    was_panicking: bool,
 }
 
 impl<'a, T> MutexGuard<'a, T> {
     #[inline]
     fn new(mutex: &'a Mutex<T>, held: Held) -> Self {
-        Self { mutex, held, was_panicking: std::thread::panicking() }
+        Self { mutex, held }
     }
 
     /// Whether the last owner died, and nobody has marked what it left behind as repaired. Then do
     /// [`mark_repaired`](Self::mark_repaired), or the mutex will be poisoned.
     #[inline]
     pub fn owner_died(&self) -> bool {
-        self.held.found == Found::OwnerDied
+        self.held.owner_died()
     }
 
     /// States that what the mutex guards is in order.
     #[inline]
     pub fn mark_repaired(&mut self) {
-        self.held.found = Found::InOrder;
+        self.held.mark_repaired();
     }
 
     /// The mutex that it holds.
@@ -232,10 +230,7 @@ impl<T: ipc_core::Identified> MutexGuard<'_, crate::Value<T>> {
     /// panics, the value stays as it was.
     #[inline]
     pub fn update<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
-        let mut value = self.get();
-        let result = change(&mut value);
-        self.set(&value);
-        result
+        self.mutex.data.update(change)
     }
 
     /// The value itself, without copies.
@@ -265,14 +260,7 @@ impl<T> Deref for MutexGuard<'_, T> {
 impl<T> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let leaving = if std::thread::panicking() && !self.was_panicking {
-            Leaving::AsDead
-        } else if self.owner_died() {
-            Leaving::GivenUp
-        } else {
-            Leaving::InOrder
-        };
-        self.mutex.lock.release(&self.held, leaving);
+        self.mutex.lock.release(self.held, self.held.leaving());
     }
 }
 

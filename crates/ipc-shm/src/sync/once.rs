@@ -153,7 +153,7 @@ struct Initialising<'a> {
 
 impl Drop for Initialising<'_> {
     fn drop(&mut self) {
-        self.lock.release(&self.held, self.leaving);
+        self.lock.release(self.held, self.leaving);
     }
 }
 

@@ -137,7 +137,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// # Errors
     ///
     /// [`LockError::NeedsRepair`], and those of [`Mutex::lock`](crate::Mutex::lock).
-    #[inline]
+    #[inline(always)]
     pub fn read(&self) -> Result<RwLockReadGuard<'_, T, READERS>, LockError> {
         self.read_with(LOCK_STRATEGY, Deadline::Never)
     }
@@ -147,7 +147,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// # Errors
     ///
     /// [`LockError::Busy`], also if all slots are taken; those of [`read`](Self::read).
-    #[inline]
+    #[inline(always)]
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T, READERS>, LockError> {
         self.read_with(LOCK_STRATEGY, Deadline::Now)
     }
@@ -157,7 +157,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// # Errors
     ///
     /// [`LockError::TimedOut`], and those of [`read`](Self::read).
-    #[inline]
+    #[inline(always)]
     pub fn read_deadline(
         &self,
         deadline: Deadline,
@@ -170,7 +170,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// # Errors
     ///
     /// [`LockError::TimedOut`], and those of [`read`](Self::read).
-    #[inline]
+    #[inline(always)]
     pub fn read_with(
         &self,
         strategy: WaitStrategy,
@@ -208,7 +208,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     }
 
     /// Goes in as a reader, if nothing is in the way.
-    #[inline]
+    #[inline(always)] // so that the guard need not go through memory
     fn enter(&self) -> Result<Result<RwLockReadGuard<'_, T, READERS>, Obstacle>, LockError> {
         // A look beforehand spares the slot's comings and goings.
         if !self.admits_readers()? {
@@ -259,7 +259,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// # Errors
     ///
     /// Those of [`Mutex::lock`](crate::Mutex::lock).
-    #[inline]
+    #[inline(always)]
     pub fn write(&self) -> Result<RwLockWriteGuard<'_, T, READERS>, LockError> {
         self.write_with(LOCK_STRATEGY, Deadline::Never)
     }
@@ -269,7 +269,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// # Errors
     ///
     /// [`LockError::Busy`], and those of [`write`](Self::write).
-    #[inline]
+    #[inline(always)]
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T, READERS>, LockError> {
         self.write_with(LOCK_STRATEGY, Deadline::Now)
     }
@@ -279,7 +279,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// # Errors
     ///
     /// [`LockError::TimedOut`], and those of [`write`](Self::write).
-    #[inline]
+    #[inline(always)]
     pub fn write_deadline(
         &self,
         deadline: Deadline,
@@ -292,7 +292,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// # Errors
     ///
     /// [`LockError::TimedOut`], and those of [`write`](Self::write).
-    #[inline]
+    #[inline(always)]
     pub fn write_with(
         &self,
         strategy: WaitStrategy,
@@ -326,17 +326,16 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     }
 
     /// Has the writer's lock: waits until no reader is inside.
-    #[inline]
+    #[inline(always)] // so that the guard need not go through memory
     fn begin_writing(
         &self,
         mut held: Held,
         patience: Patience,
     ) -> Result<RwLockWriteGuard<'_, T, READERS>, LockError> {
         if !self.is_torn() {
-            held.found = Found::InOrder;
+            held.mark_repaired();
         }
-        let was_panicking = std::thread::panicking();
-        let mut guard = RwLockWriteGuard { lock: self, held, was_panicking, is_writing: false };
+        let mut guard = RwLockWriteGuard { lock: self, held, is_writing: false };
         fence_between_taking_and_looking();
         for slot in &self.readers {
             // SeqCst: see the top of this file. It is also an Acquire, which pairs with the Release in the
@@ -419,7 +418,7 @@ impl<T, const READERS: usize> Deref for RwLockReadGuard<'_, T, READERS> {
 impl<T, const READERS: usize> Drop for RwLockReadGuard<'_, T, READERS> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.readers[self.slot].lock.release(&self.held, Leaving::InOrder);
+        self.lock.readers[self.slot].lock.release(self.held, Leaving::InOrder);
     }
 }
 
@@ -435,7 +434,6 @@ impl<T: fmt::Debug, const READERS: usize> fmt::Debug for RwLockReadGuard<'_, T, 
 pub struct RwLockWriteGuard<'a, T, const READERS: usize = 16> {
     lock: &'a RwLock<T, READERS>,
     held: Held,
-    was_panicking: bool,
     /// Whether it is through waiting for readers.
     is_writing: bool,
 }
@@ -445,13 +443,13 @@ impl<T, const READERS: usize> RwLockWriteGuard<'_, T, READERS> {
     /// [`mark_repaired`](Self::mark_repaired), or the lock will be poisoned.
     #[inline]
     pub fn owner_died(&self) -> bool {
-        self.held.found == Found::OwnerDied
+        self.held.owner_died()
     }
 
     /// States that what the lock guards is in order.
     #[inline]
     pub fn mark_repaired(&mut self) {
-        self.held.found = Found::InOrder;
+        self.held.mark_repaired();
     }
 }
 
@@ -473,10 +471,7 @@ impl<T: ipc_core::Identified, const READERS: usize> RwLockWriteGuard<'_, crate::
     /// panics, the value stays as it was.
     #[inline]
     pub fn update<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
-        let mut value = self.get();
-        let result = change(&mut value);
-        self.set(&value);
-        result
+        self.lock.data.update(change)
     }
 
     /// The value itself, without copies.
@@ -506,20 +501,16 @@ impl<T, const READERS: usize> Deref for RwLockWriteGuard<'_, T, READERS> {
 impl<T, const READERS: usize> Drop for RwLockWriteGuard<'_, T, READERS> {
     #[inline]
     fn drop(&mut self) {
-        let has_panicked = std::thread::panicking() && !self.was_panicking;
-        let leaves_as_found = self.owner_died() && !self.is_writing;
-        let leaving = if has_panicked || leaves_as_found {
-            Leaving::AsDead
-        } else if self.owner_died() {
-            Leaving::GivenUp
-        } else {
-            Leaving::InOrder
+        let leaving = match self.held.leaving() {
+            // As it was found.
+            Leaving::GivenUp if !self.is_writing => Leaving::AsDead,
+            leaving => leaving,
         };
         if leaving == Leaving::InOrder && !crate::death::has_died() {
             // Release keeps what was written before it, for the sake of those who look after a kill.
             self.lock.writing.store(0, Ordering::Release);
         }
-        self.lock.writer.release(&self.held, leaving);
+        self.lock.writer.release(self.held, leaving);
     }
 }
 

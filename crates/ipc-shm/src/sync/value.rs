@@ -60,6 +60,15 @@ impl<T> Value<T> {
 }
 
 impl<T: Identified> Value<T> {
+    /// Changes a copy, and writes it back, for who holds a lock. If `change` panics, the value stays as it was.
+    #[inline]
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let mut value = self.load();
+        let result = change(&mut value);
+        self.store(&value);
+        result
+    }
+
     /// A copy of the value.
     #[inline]
     pub fn load(&self) -> T {

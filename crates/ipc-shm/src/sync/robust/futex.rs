@@ -3,10 +3,11 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::num::{NonZeroU32, NonZeroU64};
 #[cfg(not(ipc_loom))]
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ipc_core::Deadline;
+use ipc_core::{Deadline, WaitStrategy};
 
 use super::{Found, Look, MAX_HELD, RobustWord, Thread};
 use crate::death::{has_died, may_die};
@@ -33,14 +34,73 @@ pub(crate) struct RobustFutex {
 #[cfg(not(ipc_loom))]
 const _: () = assert!(size_of::<RobustFutex>() == 40 && align_of::<RobustFutex>() == 8);
 
-/// A lock that this thread holds.
-#[derive(Debug)]
+/// A lock that this thread holds. In one word, which travels in a register.
+///
+/// | bits | meaning |
+/// |---|---|
+/// | 0–31 | the [epoch](Thread::epoch) of the process in which it was taken: never 0 |
+/// | 32–39 | the slot in the thread's list |
+/// | 40 | its last owner died, and nobody has repaired what that left behind |
+/// | 41 | the thread was panicking when it took it |
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    /// The process in which it was taken, and above it the slot: in one word, for registers.
-    epoch_and_slot: u64,
-    pub(crate) found: Found,
+    bits: NonZeroU64,
     /// The kernel takes it for this thread's.
     of_this_thread: PhantomData<*mut ()>,
+}
+
+const SLOT_SHIFT: u32 = 32;
+const OWNER_DIED: u64 = 1 << 40;
+const WAS_PANICKING: u64 = 1 << 41;
+
+impl Held {
+    #[inline]
+    fn new(epoch: NonZeroU32, slot: u8, found: Found) -> Self {
+        let mut bits = NonZeroU64::from(epoch) | u64::from(slot) << SLOT_SHIFT;
+        if found == Found::OwnerDied {
+            bits |= OWNER_DIED;
+        }
+        if std::thread::panicking() {
+            bits |= WAS_PANICKING;
+        }
+        Self { bits, of_this_thread: PhantomData }
+    }
+
+    #[inline]
+    fn epoch(&self) -> u32 {
+        self.bits.get() as u32
+    }
+
+    #[inline]
+    fn slot(&self) -> u8 {
+        (self.bits.get() >> SLOT_SHIFT) as u8
+    }
+
+    /// Whether its last owner died, and nobody has [marked](Self::mark_repaired) it as repaired.
+    #[inline]
+    pub(crate) fn owner_died(&self) -> bool {
+        self.bits.get() & OWNER_DIED != 0
+    }
+
+    /// What it guards is in order.
+    #[inline]
+    pub(crate) fn mark_repaired(&mut self) {
+        let bits = self.bits.get() & !OWNER_DIED;
+        self.bits = NonZeroU64::new(bits).expect("the epoch is not 0");
+    }
+
+    /// What the lock must become if it is released now: an owner that began to panic with the lock in its
+    /// hands is like one that dies, and what was to be repaired must have been.
+    #[inline]
+    pub(crate) fn leaving(&self) -> Leaving {
+        if std::thread::panicking() && self.bits.get() & WAS_PANICKING == 0 {
+            Leaving::AsDead
+        } else if self.owner_died() {
+            Leaving::GivenUp
+        } else {
+            Leaving::InOrder
+        }
+    }
 }
 
 /// What a lock becomes that is released.
@@ -77,25 +137,53 @@ impl RobustFutex {
     /// # Errors
     ///
     /// Those of [`Mutex::lock_with`](crate::Mutex::lock_with).
-    #[inline]
+    #[inline(always)] // so that the result need not go through memory
     pub(crate) fn acquire(&self, patience: Patience) -> Result<Held, LockError> {
-        if let Some(thread) = Thread::ready() {
-            thread.announce(self);
-            if self.word.take_unused(thread.id()) {
-                return self.taken(thread, Found::InOrder);
-            }
+        match self.take_unused() {
+            Some(held) => Ok(held),
+            None => self.acquire_used(patience.deadline, patience.strategy),
         }
-        self.acquire_used(patience)
+    }
+
+    /// Takes the lock if it is free and in order, and there is nothing to find out about the thread.
+    /// Otherwise there may be an announcement, which [`acquire_used`](Self::acquire_used) replaces.
+    #[inline]
+    fn take_unused(&self) -> Option<Held> {
+        // As few stores as can be: each is one that an exchange of the word must wait for.
+        let Some(thread) = Thread::without_locks() else { return self.take_further() };
+        thread.announce(self);
+        if !self.word.take_unused(thread.id()) || self.may_die_with(thread) {
+            return None;
+        }
+        thread.link_only(self);
+        thread.end_announcement();
+        Some(Held::new(thread.epoch(), 0, Found::InOrder))
+    }
+
+    /// The same, for a thread that holds other locks.
+    #[inline(never)]
+    fn take_further(&self) -> Option<Held> {
+        let thread = Thread::ready()?;
+        thread.announce(self);
+        if !self.word.take_unused(thread.id()) {
+            return None;
+        }
+        self.taken(thread, Found::InOrder).ok()
     }
 
     #[cold]
-    fn acquire_used(&self, patience: Patience) -> Result<Held, LockError> {
-        self.acquire_by(patience.deadline, |word, thread| {
-            if patience.strategy != LOCK_STRATEGY {
-                return word.acquire(thread.id(), patience);
+    #[inline(never)]
+    fn acquire_used(
+        &self,
+        deadline: Deadline, // apart, since both in one struct would be written to memory beforehand
+        strategy: WaitStrategy,
+    ) -> Result<Held, LockError> {
+        self.acquire_by(deadline, |word, thread| {
+            if strategy != LOCK_STRATEGY {
+                return word.acquire(thread.id(), Patience { deadline, strategy });
             }
             let mut budget = thread.budget();
-            let look = word.acquire_within(thread.id(), patience.deadline, &mut budget);
+            let look = word.acquire_within(thread.id(), deadline, &mut budget);
             thread.keep_budget(budget);
             look
         })
@@ -120,6 +208,9 @@ impl RobustFutex {
         deadline: Deadline,
         act: impl FnOnce(&RobustWord, &Thread) -> io::Result<Look>,
     ) -> Result<Held, LockError> {
+        if has_died() {
+            return Err(io::Error::from(io::ErrorKind::Other).into()); // a model's thread
+        }
         let thread = Thread::current()?;
         if thread.is_full() {
             return Err(LockError::TooManyHeld { max: MAX_HELD });
@@ -140,37 +231,77 @@ impl RobustFutex {
     }
 
     /// The lock is ours, and announced: puts it on the list.
-    #[inline]
     fn taken(&self, thread: &Thread, found: Found) -> Result<Held, LockError> {
-        if let Err(killed) = may_die() {
-            self.word.owner_dies(thread.id());
-            return Err(killed.into());
+        if self.may_die_with(thread) {
+            return Err(io::Error::from(io::ErrorKind::Other).into());
         }
-        let (slot, epoch) = (thread.link(self), thread.epoch());
+        let held = Held::new(thread.epoch(), thread.link(self), found);
         thread.end_announcement();
-        let epoch_and_slot = u64::from(slot) << u32::BITS | u64::from(epoch);
-        Ok(Held { epoch_and_slot, found, of_this_thread: PhantomData })
+        Ok(held)
     }
 
     /// Releases the lock. In a forked child, which has only a copy of the holder, does nothing.
     #[inline]
-    pub(crate) fn release(&self, held: &Held, leaving: Leaving) {
-        let (epoch, slot) = (held.epoch_and_slot as u32, (held.epoch_and_slot >> u32::BITS) as u8);
-        let Some(thread) = Thread::of_epoch(epoch) else { return };
+    pub(crate) fn release(&self, held: Held, leaving: Leaving) {
+        let thread = match Thread::with_one_lock(held.epoch()) {
+            Some(thread) if leaving == Leaving::InOrder && !has_died() => thread,
+            _ => return self.release_any(held, leaving),
+        };
+        thread.announce(self);
+        thread.unlink_only();
+        if self.may_die_with(thread) {
+            return;
+        }
+        if !self.word.release_unwanted(thread.id()) {
+            return self.release_wanted(thread);
+        }
+        if !self.may_die_with(thread) {
+            thread.end_announcement();
+        }
+    }
+
+    /// The same, whatever else the thread holds.
+    #[inline(never)]
+    fn release_any(&self, held: Held, leaving: Leaving) {
+        let Some(thread) = Thread::of_epoch(held.epoch()) else { return };
         if has_died() {
             return self.word.owner_dies(thread.id());
         }
         thread.announce(self);
-        thread.unlink(self, slot);
-        let released = may_die().map(|()| match leaving {
-            Leaving::InOrder => self.word.release(thread.id()),
+        thread.unlink(self, held.slot());
+        if self.may_die_with(thread) {
+            return;
+        }
+        match leaving {
+            Leaving::InOrder if self.word.release_unwanted(thread.id()) => {}
+            Leaving::InOrder => return self.release_wanted(thread),
             Leaving::AsDead => self.word.release_as_dead(),
             Leaving::GivenUp => self.word.give_up(),
-        });
-        if released.and_then(|()| may_die()).is_err() {
+        }
+        if !self.may_die_with(thread) {
+            thread.end_announcement();
+        }
+    }
+
+    /// Frees the lock, which is announced and on no list, and wakes those who wait for it.
+    #[cold]
+    #[inline(never)]
+    fn release_wanted(&self, thread: &Thread) {
+        self.word.release_wanted();
+        if !self.may_die_with(thread) {
+            thread.end_announcement();
+        }
+    }
+
+    /// A point at which a test lets this thread die, which has announced the lock and may hold it; whether
+    /// it has died.
+    #[inline(always)]
+    fn may_die_with(&self, thread: &Thread) -> bool {
+        let dies = may_die().is_err();
+        if dies {
             self.word.owner_dies(thread.id());
         }
-        thread.end_announcement();
+        dies
     }
 }
 
@@ -186,15 +317,18 @@ impl RobustFutex {
         fits.then(|| offset / size_of::<u32>() - 1)
     }
 
-    /// Writes the entry, which begins with this word of the room for it. Relaxed accesses: it is for the
-    /// kernel, when this thread has ended.
+    /// Writes the entry, which begins with this word of the room for it, unless that is what it says: a
+    /// store is what the next exchange must wait for, and mostly the same thread takes a lock again. Relaxed
+    /// accesses: it is for the kernel, when this thread has ended.
     #[inline]
     pub(super) fn point_to(&self, first: usize, next: *mut u8) {
         let first = first % 8; // so that nobody need check
         let bytes = next.expose_provenance().to_ne_bytes();
         for (part, word) in bytes.chunks_exact(size_of::<u32>()).zip(&self.entry[first..]) {
             let part = u32::from_ne_bytes(part.try_into().expect("four bytes"));
-            word.store(part, Ordering::Relaxed);
+            if word.load(Ordering::Relaxed) != part {
+                word.store(part, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::num::NonZeroU32;
 
 use ipc_core::{SpinBudget, WaitStrategy};
 
@@ -35,6 +36,14 @@ impl Thread {
         Some(&CURRENT)
     }
 
+    pub(crate) fn without_locks() -> Option<&'static Self> {
+        Some(&CURRENT)
+    }
+
+    pub(crate) fn with_one_lock(_epoch: u32) -> Option<&'static Self> {
+        Some(&CURRENT)
+    }
+
     pub(crate) fn of_epoch(_epoch: u32) -> Option<&'static Self> {
         Some(&CURRENT)
     }
@@ -43,8 +52,8 @@ impl Thread {
         THREAD_ID.with(Cell::get)
     }
 
-    pub(crate) fn epoch(&self) -> u32 {
-        1
+    pub(crate) fn epoch(&self) -> NonZeroU32 {
+        NonZeroU32::MIN
     }
 
     pub(crate) fn budget(&self) -> SpinBudget {
@@ -60,6 +69,10 @@ impl Thread {
     pub(crate) fn announce(&self, _futex: &RobustFutex) {}
 
     pub(crate) fn end_announcement(&self) {}
+
+    pub(crate) fn link_only(&self, _futex: &RobustFutex) {}
+
+    pub(crate) fn unlink_only(&self) {}
 
     pub(crate) fn link(&self, _futex: &RobustFutex) -> u8 {
         0

@@ -14,7 +14,8 @@
 //! So an entry must lie beside its word, in shared memory, and **the kernel follows what is written
 //! there**. A process that can write the memory can make the kernel miss the death of a thread of
 //! another, or tell it of locks that the dead one held elsewhere; it trusts everybody who can write the
-//! segment. We ourselves never read the entry: what we know of the list is in this thread's own memory.
+//! segment. We ourselves read an entry only to see whether it must be written: what we know of the list is in
+//! this thread's own memory.
 //!
 //! # Beside libc
 //!
@@ -51,6 +52,7 @@
 use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
@@ -113,7 +115,7 @@ impl Entry {
 /// ended, and nobody else ever, so that only the order in the program counts ([`in_this_order`]).
 pub(crate) struct Thread {
     /// That of the process in which the rest was found out.
-    epoch: Cell<u32>,
+    epoch: Cell<NonZeroU32>,
     /// As a lock's word must hold it.
     id: Cell<u32>,
     head: Cell<*const Head>,
@@ -121,8 +123,9 @@ pub(crate) struct Thread {
     entry_offset: Cell<usize>,
     /// The same as [`RobustFutex::point_to`] takes it.
     entry_first: Cell<usize>,
-    /// One bit for each slot in use: a lock that is held, with the relay behind it.
-    held: Cell<u64>,
+    /// One bit for each slot in use: a lock that is held, with the relay behind it. Or 0: the list is empty,
+    /// or the only lock on it has slot 0. So who holds one lock at a time need not write here.
+    slots: Cell<u64>,
     front: Entry,
     back: Entry,
     relays: [Entry; MAX_HELD],
@@ -138,7 +141,7 @@ thread_local! {
             head: Cell::new(ptr::null()),
             entry_offset: Cell::new(0),
             entry_first: Cell::new(0),
-            held: Cell::new(0),
+            slots: Cell::new(0),
             front: Entry::new(),
             back: Entry::new(),
             relays: [const { Entry::new() }; MAX_HELD],
@@ -163,21 +166,34 @@ impl Thread {
     /// and `madvise(2)`: in practice `ENOSYS` or `EPERM` under a filter of system calls.
     pub(crate) fn current() -> io::Result<&'static Self> {
         let thread = Self::here();
-        if thread.epoch.get() != epoch::current() {
+        if thread.epoch.get().get() != epoch::current() {
             thread.find_out()?;
         }
         Ok(thread)
     }
 
-    /// The calling thread, if nothing need be found out and it may take another lock.
+    /// The calling thread, if nothing need be found out and it holds no lock.
     #[inline(always)]
+    pub(crate) fn without_locks() -> Option<&'static Self> {
+        let thread = Self::here();
+        let is_known = thread.epoch.get().get() == epoch::current();
+        (is_known && thread.is_empty()).then_some(thread)
+    }
+
+    /// The calling thread, if this is the process of `epoch` and it holds a single lock, that of slot 0.
+    #[inline(always)]
+    pub(crate) fn with_one_lock(epoch: u32) -> Option<&'static Self> {
+        let thread = Self::here();
+        (epoch == epoch::current() && thread.slots.get() == 0).then_some(thread)
+    }
+
+    /// The calling thread, if nothing need be found out and it may take another lock.
     pub(crate) fn ready() -> Option<&'static Self> {
         let thread = Self::here();
-        (thread.epoch.get() == epoch::current() && !thread.is_full()).then_some(thread)
+        (thread.epoch.get().get() == epoch::current() && !thread.is_full()).then_some(thread)
     }
 
     /// The calling thread, if this is the process of `epoch`.
-    #[inline(always)]
     pub(crate) fn of_epoch(epoch: u32) -> Option<&'static Self> {
         (epoch == epoch::current()).then(Self::here)
     }
@@ -198,14 +214,13 @@ impl Thread {
 
     /// That of the process.
     #[inline]
-    pub(crate) fn epoch(&self) -> u32 {
+    pub(crate) fn epoch(&self) -> NonZeroU32 {
         self.epoch.get()
     }
 
     /// Whether it holds as many locks as it may.
-    #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.held.get() == u64::MAX
+        self.slots.get() == u64::MAX
     }
 
     /// Announces that this thread may hold a lock, or be about to. Ends any announcement before.
@@ -220,13 +235,43 @@ impl Thread {
         self.mark(ptr::null_mut());
     }
 
+    /// Whether no lock is on the list.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.front.next.load(Ordering::Relaxed) == self.back.address()
+    }
+
+    /// Empties the list.
+    #[inline]
+    fn clear(&self) {
+        self.front.next.store(self.back.address(), Ordering::Relaxed);
+    }
+
+    /// Puts a lock that this thread has just taken, and announced, on the list, which is empty. It gets slot
+    /// 0, whose relay points to the back already.
+    #[inline]
+    pub(crate) fn link_only(&self, futex: &RobustFutex) {
+        futex.point_to(self.entry_first.get(), self.relays[0].address());
+        in_this_order();
+        self.front.next.store(self.entry_of(futex.word()), Ordering::Relaxed);
+    }
+
+    /// Takes the only lock off the list. It must be announced again before, and until it is free.
+    #[inline]
+    pub(crate) fn unlink_only(&self) {
+        self.clear();
+    }
+
     /// Puts a lock that this thread has just taken, and announced, on the list. Returns the slot to
     /// [`unlink`](Self::unlink) it by. Not for a thread that [`is_full`](Self::is_full).
-    #[inline]
     pub(crate) fn link(&self, futex: &RobustFutex) -> u8 {
-        let held = self.held.get();
-        let slot = held.trailing_ones();
-        self.held.set(held | 1 << slot);
+        if self.is_empty() {
+            self.link_only(futex);
+            return 0;
+        }
+        let slots = self.slots.get().max(1);
+        let slot = slots.trailing_ones();
+        self.slots.set(slots | 1 << slot);
         // Within bounds since the thread is not full.
         let relay = &self.relays[slot as usize % MAX_HELD];
         relay.next.store(self.front.next.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -237,15 +282,18 @@ impl Thread {
     }
 
     /// Takes a lock off the list. It must be announced again before, and until it is free.
-    #[inline]
     pub(crate) fn unlink(&self, futex: &RobustFutex, slot: u8) {
         let slot = usize::from(slot) % MAX_HELD;
         let entry = self.entry_of(futex.word());
-        self.held.set(self.held.get() & !(1 << slot));
+        self.slots.set(self.slots.get() & !(1 << slot));
         let is_newest = self.front.next.load(Ordering::Relaxed) == entry;
         let before = if is_newest { Some(&self.front) } else { self.relay_to(entry) };
         if let Some(before) = before {
             before.next.store(self.relays[slot].next.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        if self.is_empty() {
+            // For the next one.
+            self.relays[0].next.store(self.back.address(), Ordering::Relaxed);
         }
     }
 
@@ -253,8 +301,8 @@ impl Thread {
     /// list is pointed to.
     #[cold]
     fn relay_to(&self, entry: *mut u8) -> Option<&Entry> {
-        let held = self.held.get();
-        let in_use = (0..MAX_HELD).filter(|slot| held & 1 << slot != 0);
+        let slots = self.slots.get();
+        let in_use = (0..MAX_HELD).filter(|slot| slots & 1 << slot != 0);
         let mut relays = in_use.map(|slot| &self.relays[slot]);
         relays.find(|relay| relay.next.load(Ordering::Relaxed) == entry)
     }
@@ -306,8 +354,9 @@ impl Thread {
         self.entry_offset.set(offset);
         self.entry_first.set(first);
         self.id.set(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
-        self.held.set(0);
-        self.front.next.store(self.back.address(), Ordering::Relaxed);
+        self.slots.set(0);
+        self.clear();
+        self.relays[0].next.store(self.back.address(), Ordering::Relaxed);
         self.join(head);
         self.epoch.set(epoch);
         Ok(())
@@ -414,11 +463,11 @@ fn lock_a_mutex_of_libc() -> io::Result<()> {
 
 /// A number for the process, that none of its ancestors had.
 mod epoch {
-    use super::{AtomicPtr, AtomicU32, Ordering, io, ptr};
+    use super::{AtomicPtr, AtomicU32, NonZeroU32, Ordering, io, ptr};
     use memmap2::MmapOptions;
 
     /// What a thread knows that knows nothing.
-    pub(super) const OF_NO_PROCESS: u32 = u32::MAX;
+    pub(super) const OF_NO_PROCESS: NonZeroU32 = NonZeroU32::MAX;
 
     /// The process's epoch while it has no page for it.
     static NONE: AtomicU32 = AtomicU32::new(0);
@@ -437,7 +486,7 @@ mod epoch {
     }
 
     /// The same, and begins one if there is none.
-    pub(super) fn begin() -> io::Result<u32> {
+    pub(super) fn begin() -> io::Result<NonZeroU32> {
         /// The highest epoch of this process and its ancestors.
         static LAST: AtomicU32 = AtomicU32::new(0);
 
@@ -448,15 +497,12 @@ mod epoch {
         // SAFETY: a page that is never unmapped.
         let epoch = unsafe { &*page };
         // Relaxed, all of it: the numbers stand for nothing but themselves.
-        let begun = epoch.load(Ordering::Relaxed);
-        if begun != 0 {
+        if let Some(begun) = NonZeroU32::new(epoch.load(Ordering::Relaxed)) {
             return Ok(begun);
         }
-        let next = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-        match epoch.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => Ok(next),
-            Err(begun) => Ok(begun),
-        }
+        let next = NonZeroU32::MIN.saturating_add(LAST.fetch_add(1, Ordering::Relaxed));
+        let begun = epoch.compare_exchange(0, next.get(), Ordering::Relaxed, Ordering::Relaxed);
+        Ok(begun.err().and_then(NonZeroU32::new).unwrap_or(next))
     }
 
     /// Makes the page, or takes that which another thread has made meanwhile.
@@ -485,7 +531,7 @@ mod epoch {
 /// robust mutex of libc, and no other lock of ours, may be used meanwhile: they announce themselves.
 pub(crate) struct Announcement {
     thread_id: u32,
-    epoch: u32,
+    epoch: NonZeroU32,
     /// It belongs to this thread, so it is neither `Send` nor `Sync`.
     of_this_thread: PhantomData<*mut ()>,
 }
@@ -511,7 +557,7 @@ impl Announcement {
 
 impl Drop for Announcement {
     fn drop(&mut self) {
-        if let Some(thread) = Thread::of_epoch(self.epoch) {
+        if let Some(thread) = Thread::of_epoch(self.epoch.get()) {
             thread.end_announcement();
         }
     }

@@ -209,11 +209,22 @@ impl RobustWord {
     /// Frees the lock and wakes who waits for it.
     #[inline]
     pub(crate) fn release(&self, thread_id: u32) {
-        // Release pairs with the Acquire in `try_acquire`.
-        let freed = self.word.compare_exchange(thread_id, 0, Ordering::Release, Ordering::Relaxed);
-        if freed.is_err() {
-            self.leave(Change::Store(0));
+        if !self.release_unwanted(thread_id) {
+            self.release_wanted();
         }
+    }
+
+    /// Frees the lock if nobody waits for it: one comparison.
+    #[inline]
+    pub(crate) fn release_unwanted(&self, thread_id: u32) -> bool {
+        // Release pairs with the Acquire in `try_acquire`.
+        self.word.compare_exchange(thread_id, 0, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Frees the lock and wakes everybody.
+    #[cold]
+    pub(crate) fn release_wanted(&self) {
+        self.leave(Change::Store(0));
     }
 
     /// Frees the lock as the kernel does when its owner has died.
@@ -227,7 +238,6 @@ impl RobustWord {
     }
 
     /// Changes the word, which is ours, and wakes everybody.
-    #[cold]
     fn leave(&self, change: Change) {
         // The call fails only for a word that is not mapped.
         let _ = futex::change_and_wake(&self.word, change, u32::MAX);

@@ -49,8 +49,38 @@ fn mutex() -> Vec<Scene> {
         drop(all.mutex.lock().expect("its owner has ended"));
     }
     let checks = Checks { meanwhile: mutex_meanwhile, ..Checks::new(mutex_after) };
+    let both = Checks {
+        after: |all, fate| {
+            let mut older = all.warm.lock_deadline(soon()).expect("nobody has it");
+            assert!(fate == Fate::Killed || !older.owner_died(), "nobody has died");
+            older.mark_repaired();
+            mutex_after(all, fate)
+        },
+        ..checks
+    };
     vec![
         idle(("mutex: lock, set, unlock", "free"), |_| (), take_and_set, checks).takes_effect(),
+        idle(
+            ("mutex: lock, set, unlock both", "another one is held"),
+            |all| all.warm.lock().expect("free"),
+            |all, older| {
+                take_and_set(all, ());
+                drop(older);
+            },
+            both,
+        )
+        .takes_effect(),
+        idle(
+            ("mutex: lock, set, unlock both, the older one first", "another one is held"),
+            |all| all.warm.lock().expect("free"),
+            |all, older| {
+                let mut guard = all.mutex.lock().expect("free");
+                guard.set(&1);
+                drop(older);
+            },
+            both,
+        )
+        .takes_effect(),
         idle(
             ("mutex: lock, repair, set, unlock", "owner died"),
             |_| (),
