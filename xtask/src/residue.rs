@@ -177,6 +177,9 @@ fn warn_once(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::process::Stdio;
+
     use super::*;
 
     #[test]
@@ -209,7 +212,13 @@ mod tests {
         fs::write(watch.temporary().join("forgotten"), "").expect("a file");
         let mut command = Command::new("cat");
         watch.announce_to(&mut command);
-        let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("cat runs");
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat starts");
+        // It runs once it answers: before, its environment may not be readable yet.
+        let mut answer = [0];
+        let asked = child.stdin.as_mut().expect("piped").write_all(b"?");
+        let answered = child.stdout.as_mut().expect("piped").read_exact(&mut answer);
+        asked.and(answered).expect("cat answers");
         let left = watch.left().expect("a list").join("\n");
         child.kill().and_then(|()| child.wait()).expect("cat dies");
 

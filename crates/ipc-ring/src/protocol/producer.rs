@@ -241,7 +241,7 @@ impl<M: Memory> Producer<M> {
         if bytes <= LONGEST_FETCHING_BYTES {
             let soon = next.wrapping_add(FETCH_AHEAD_BYTES);
             self.memory.fetch_for_writing(soon);
-            if bytes > LINE_BYTES {
+            if bytes > LINE_BYTES + HEADER_BYTES {
                 self.memory.fetch_for_writing(soon.wrapping_add(LINE_BYTES));
             }
         }
