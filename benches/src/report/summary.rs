@@ -75,8 +75,10 @@ fn row(
     let in_place = cell.manner == Manner::InPlace;
     let two_senders = cell.manner == Manner::TwoSenders;
     let plain = plain_ring_samples(findings, size_bytes, in_place, Some(placement));
-    let plain_beside =
-        |sample: &Sample| plain.iter().copied().find(|plain| plain.pass == sample.pass);
+    let by_plain = |figure: fn(&Sample) -> Option<f64>| {
+        let limits = plain.iter().filter_map(|plain| Some((plain.pass, figure(plain)?)));
+        multiple(&samples, figure, &limits.collect::<Vec<_>>())
+    };
     Row {
         mechanism: mechanism.name.into(),
         peer: mechanism.peer,
@@ -116,12 +118,8 @@ fn row(
         rss_kb: median_of(&|sample| Some(sample.rss_kb)),
         paced: paced(&samples),
         rtt_multiple: rtt_multiple(findings, cell.cores, wait, placement, &samples),
-        rtt_plain_multiple: median_of(&|sample| {
-            Some(sample.rtt_typical_ns? / plain_beside(sample)?.rtt_typical_ns?)
-        }),
-        oneway_multiple: median_of(&|sample| {
-            Some(sample.oneway_ns / plain_beside(sample)?.oneway_ns)
-        }),
+        rtt_plain_multiple: by_plain(|sample| sample.rtt_typical_ns),
+        oneway_multiple: by_plain(|sample| Some(sample.oneway_ns)),
     }
 }
 
@@ -312,8 +310,8 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
-/// How many times its limit a round trip takes: the median of what it was in each run. `None` where the
-/// limit was not measured in the same pass and placement.
+/// How many times its limit a round trip takes. `None` where the limit was not measured in the same
+/// placement.
 fn rtt_multiple(
     findings: &Findings,
     cores: Cores,
@@ -321,16 +319,32 @@ fn rtt_multiple(
     placement: Placement,
     samples: &[&Sample],
 ) -> Option<f64> {
-    let limits = findings.limits.get(&cores).map_or(&[][..], |samples| samples);
-    let limit_ns = |sample: &Sample| {
-        if !wait.sleeps() {
-            return Some(sample.probe?.stamped_ns); // the line was measured beside each of them
-        }
-        let beside =
-            |limit: &&LimitSample| (limit.pass, limit.placement) == (sample.pass, placement);
-        limits.iter().find(beside).map(|limit| limit.futex_ns)
+    let rtt_ns = |sample: &Sample| sample.rtt_typical_ns;
+    if !wait.sleeps() {
+        // The line was measured beside each of them.
+        let multiple = |sample: &&Sample| Some(rtt_ns(sample)? / sample.probe?.stamped_ns);
+        return median(samples.iter().filter_map(multiple));
+    }
+    let limits = findings.limits.get(&cores)?.iter().filter(|limit| limit.placement == placement);
+    let limits: Vec<_> = limits.map(|limit| (limit.pass, limit.futex_ns)).collect();
+    multiple(samples, rtt_ns, &limits)
+}
+
+/// How many times a limit a figure is: the median of what it was in each pass that has both. Where no
+/// pass has, it is the one's median by the other's, which says less on a machine that drifts.
+fn multiple(
+    samples: &[&Sample],
+    figure: impl Fn(&Sample) -> Option<f64>,
+    limits: &[(u32, f64)],
+) -> Option<f64> {
+    let in_one_pass = |sample: &&Sample| {
+        let (_, limit) = limits.iter().find(|(pass, _)| *pass == sample.pass)?;
+        Some(figure(sample)? / limit)
     };
-    median(samples.iter().filter_map(|sample| Some(sample.rtt_typical_ns? / limit_ns(sample)?)))
+    median(samples.iter().filter_map(in_one_pass)).or_else(|| {
+        let limit = median(limits.iter().map(|(_, limit)| *limit))?;
+        Some(median(samples.iter().filter_map(|sample| figure(sample)))? / limit)
+    })
 }
 
 /// The plain ring's typical round trip and its stream at this size.
@@ -479,9 +493,12 @@ mod tests {
             rtt_multiple(findings, Cores::Two, Wait::Park, Placement::Near, &runs)
         };
         let limits = [(1, Placement::Near, 50.0), (2, Placement::Near, 1.0)];
-        let limits = limits.map(|(pass, placement, ns)| limit(pass, placement, ns));
-        findings.limits.insert(Cores::Two, limits.to_vec());
+        let limits = limits.map(|(pass, placement, ns)| limit(pass, placement, ns)).to_vec();
+        findings.limits.insert(Cores::Two, limits.clone());
         assert_eq!(multiple(&findings), Some(1.0), "of the only pass that has both");
+        findings.limits.insert(Cores::Two, vec![limit(2, Placement::Near, 25.0)]);
+        assert_eq!(multiple(&findings), Some(2.0), "of the medians, since no pass has both");
+        findings.limits.insert(Cores::Two, limits);
         let more = [limit(3, Placement::Near, 30.0), limit(5, Placement::Near, 4.0)];
         findings.limits.entry(Cores::Two).or_default().extend(more);
         assert_eq!(multiple(&findings), Some(2.5), "of 1, 3 and 2.5");
