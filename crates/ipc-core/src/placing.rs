@@ -17,8 +17,8 @@ const STUMBLING_BYTES: usize = 64;
 /// How many bytes a buffer must be longer than what is to lie at a place of our choice in it.
 pub const SLACK_BYTES: usize = PAGE_BYTES;
 
-/// Whether copying from a place in a page to another is slow.
-const fn is_slow(from: usize, to: usize) -> bool {
+/// Whether copying from one address to another is slow: what counts is where in their pages they are.
+pub const fn is_slow(from: usize, to: usize) -> bool {
     let behind = to.wrapping_sub(from) % PAGE_BYTES;
     behind > 0 && behind < STUMBLING_BYTES
 }

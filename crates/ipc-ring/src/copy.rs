@@ -12,7 +12,7 @@
 //! | up to 128 | pairs of words, without a loop | words |
 //! | up to 1.5 KiB | blocks of 128 bytes through AVX registers, or SSE ones | words |
 //! | up to 512 KiB | a block, and `rep movsb`, which the processor turns into whole cache lines | words |
-//! | more, and where `rep movsb` would stumble | blocks again | words |
+//! | more, and where `rep movsb` is slow ([`placing`]) | blocks again | words |
 //!
 //! Words go in and out of shared memory one by one, so that none straddles a cache line; in private
 //! memory they are put together to 16 bytes, which a wide load of the caller's can take from the store
@@ -21,8 +21,9 @@
 // Copies through raw pointers into mapped memory; inline assembly.
 #![allow(unsafe_code)]
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use ipc_core::placing;
 
 /// Up to this length, in bytes, pairs of words are fastest; see benches/record.
 const BY_PAIRS_MAX: usize = 128;
@@ -34,11 +35,6 @@ const BY_BLOCKS_MAX: usize = 1536;
 /// From this length on, in bytes, blocks are faster again: `rep movsb` lets what it writes go past the
 /// caches where it thinks that they cannot hold it, and the receiver fetches it from memory.
 const BY_BLOCKS_MIN: usize = 512 << 10;
-/// By how many bytes, modulo [`STUMBLING_PERIOD`], the target of `rep movsb` must not lie behind its source:
-/// there it takes 20 to 40 times as long on AMD's processors since Zen 3; see the record of pipes in
-/// benches/record. In a ring every message lies elsewhere, so that now and then one is there.
-const STUMBLING: Range<usize> = 1..LINE;
-const STUMBLING_PERIOD: usize = 4096;
 /// Bytes of a block.
 const BLOCK: usize = 128;
 /// Bytes of a cache line.
@@ -303,8 +299,9 @@ unsafe fn move_long(target: *mut u8, source: *const u8, len: usize) {
     unsafe { move_blocks(target, source, BLOCK) };
     let begin = BLOCK - target.addr() % LINE;
     let (line, from) = at(begin);
-    let behind = line.addr().wrapping_sub(from.addr()) % STUMBLING_PERIOD;
-    if (BY_BLOCKS_MAX + 1..BY_BLOCKS_MIN).contains(&len) && !STUMBLING.contains(&behind) {
+    // In a ring every message lies elsewhere, so that now and then one is where `rep movsb` is slow.
+    let is_slow = placing::is_slow(from.addr(), line.addr());
+    if (BY_BLOCKS_MAX + 1..BY_BLOCKS_MIN).contains(&len) && !is_slow {
         // SAFETY: the bytes from `begin` on.
         return unsafe { move_bytes(line, from, len - begin) };
     }

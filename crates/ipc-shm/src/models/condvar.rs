@@ -1,34 +1,33 @@
 //! The condition variable: no notification is lost.
 
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
 use ipc_core::Deadline;
 
-use super::{model, spawn};
+use super::{Watched, model, spawn};
 use crate::sync::robust::set_thread_id;
 use crate::sync::{Condvar, Mutex};
 
 struct Shared {
-    tokens: Mutex<UnsafeCell<u32>>,
+    tokens: Mutex<Watched>,
     arrived: Condvar,
 }
 
 impl Shared {
     fn new() -> Arc<Self> {
-        Arc::new(Self { tokens: Mutex::new(UnsafeCell::new(0)), arrived: Condvar::new() })
+        Arc::new(Self { tokens: Mutex::new(Watched::new(0)), arrived: Condvar::new() })
     }
 
     fn add(&self, tokens: u32) {
         let guard = self.tokens.lock().expect("no error");
-        guard.with_mut(|data| unsafe { *data += tokens });
+        guard.set(guard.get() + tokens);
     }
 
     fn take(&self) {
         let guard = self.tokens.lock().expect("no error");
-        let is_empty = |data: &UnsafeCell<u32>| data.with(|data| unsafe { *data == 0 });
+        let is_empty = |data: &Watched| data.get() == 0;
         let guard = self.arrived.wait_while(guard, Deadline::Never, is_empty).expect("no error");
-        guard.with_mut(|data| unsafe { *data -= 1 });
+        guard.set(guard.get() - 1);
     }
 }
 

@@ -3,9 +3,8 @@
 //! Run by `cargo xtask loom ipc-shm`. A model with a sleeper that nobody wakes is a deadlock, which
 //! loom reports.
 
-// The cells of loom hand out raw pointers. Whether each use of one is sound is what the models ask, and
-// loom answers: it fails a model in which two threads may be at one cell together.
-#![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+// The cells of loom hand out raw pointers.
+#![allow(unsafe_code)]
 
 mod barrier;
 mod buffer;
@@ -22,12 +21,34 @@ mod word;
 
 use ipc_core::sync::thread;
 use ipc_core::{Deadline, WaitStrategy};
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
 use crate::spin::Patience;
 use crate::sync::robust::set_thread_id;
 
 const PARK: Patience = Patience { deadline: Deadline::Never, strategy: WaitStrategy::Park };
+
+/// A number that must be guarded: loom fails a model in which one thread may write it while another is at
+/// it.
+#[derive(Debug)]
+struct Watched(UnsafeCell<u32>);
+
+impl Watched {
+    fn new(number: u32) -> Self {
+        Self(UnsafeCell::new(number))
+    }
+
+    fn get(&self) -> u32 {
+        // SAFETY: loom ends the model where another thread may write meanwhile.
+        self.0.with(|number| unsafe { *number })
+    }
+
+    fn set(&self, number: u32) {
+        // SAFETY: loom ends the model where another thread may be here meanwhile.
+        self.0.with_mut(|place| unsafe { *place = number });
+    }
+}
 
 /// Runs a model with at most `preemptions` unforced switches of threads, unless the environment says
 /// otherwise.

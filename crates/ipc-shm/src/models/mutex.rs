@@ -1,15 +1,14 @@
 //! The mutex, with an owner that dies at every step of taking, holding and releasing it.
 
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
-use super::{model, spawn};
+use super::{Watched, model, spawn};
 use crate::death;
 use crate::sync::robust::set_thread_id;
 use crate::sync::{LockError, Mutex};
 
 /// Data that loom watches for two threads at once.
-type Guarded = Mutex<UnsafeCell<u32>>;
+type Guarded = Mutex<Watched>;
 
 /// The points at which a thread dies, of taking it and releasing it again; see `RobustFutex`.
 const POINTS: u32 = 4;
@@ -19,20 +18,20 @@ fn add_one(mutex: &Guarded) -> Result<(), LockError> {
     if guard.owner_died() {
         guard.mark_repaired();
     }
-    guard.with_mut(|data| unsafe { *data += 1 });
+    guard.set(guard.get() + 1);
     Ok(())
 }
 
 #[test]
 fn it_lets_in_one_at_a_time_and_publishes_what_it_did() {
     model(3, || {
-        let mutex = Arc::new(Guarded::new(UnsafeCell::new(0)));
+        let mutex = Arc::new(Guarded::new(Watched::new(0)));
         let others = [1, 2].map(|id| spawn(id, &mutex, |mutex| add_one(mutex).expect("no error")));
         for other in others {
             other.join().expect("no panic");
         }
         set_thread_id(3);
-        mutex.lock().expect("free").with(|data| assert_eq!(unsafe { *data }, 2));
+        assert_eq!(mutex.lock().expect("free").get(), 2);
     });
 }
 
@@ -41,7 +40,7 @@ fn it_lets_in_one_at_a_time_and_publishes_what_it_did() {
 fn two_get_it_though_a_third_dies_at_every_step() {
     for point in 0..=POINTS {
         model(2, move || {
-            let mutex = Arc::new(Guarded::new(UnsafeCell::new(0)));
+            let mutex = Arc::new(Guarded::new(Watched::new(0)));
             let doomed = spawn(1, &mutex, move |mutex| {
                 death::die_after(point);
                 // It dies inside, or when it releases.
@@ -54,7 +53,7 @@ fn two_get_it_though_a_third_dies_at_every_step() {
             }
             set_thread_id(4);
             let guard = mutex.try_lock().expect("nobody has it");
-            guard.with(|data| assert!((2..=3).contains(unsafe { &*data })));
+            assert!((2..=3).contains(&guard.get()));
         });
     }
 }
@@ -120,7 +119,7 @@ fn all_who_wait_learn_that_it_is_poisoned() {
 #[test]
 fn who_recovers_it_sees_what_was_done_before_it_was_given_up() {
     model(3, || {
-        let mutex = Arc::new(Guarded::new(UnsafeCell::new(0)));
+        let mutex = Arc::new(Guarded::new(Watched::new(0)));
         set_thread_id(8);
         let owner = mutex.lock().expect("free");
         death::die_after(0);
@@ -128,11 +127,11 @@ fn who_recovers_it_sees_what_was_done_before_it_was_given_up() {
         death::die_after(u32::MAX);
         let heir = spawn(9, &mutex, |mutex| {
             let guard = mutex.lock().expect("the owner is dead");
-            guard.with_mut(|data| unsafe { *data = 1 });
+            guard.set(1);
             // Without a word.
         });
         if let Some(guard) = mutex.recover().expect("no error") {
-            guard.with(|data| assert_eq!(unsafe { *data }, 1));
+            assert_eq!(guard.get(), 1);
         }
         heir.join().expect("no panic");
     });

@@ -1,25 +1,24 @@
 //! The semaphore: no unit and no wake-up is lost.
 
 use ipc_core::sync::thread;
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
-use super::{PARK, model};
+use super::{PARK, Watched, model};
 use crate::sync::Semaphore;
 
 #[test]
 fn a_release_wakes_the_sleeper_and_publishes_what_came_before() {
     model(5, || {
-        let shared = Arc::new((Semaphore::new(0), UnsafeCell::new(0)));
+        let shared = Arc::new((Semaphore::new(0), Watched::new(0)));
         let releaser = thread::spawn({
             let shared = shared.clone();
             move || {
-                shared.1.with_mut(|data| unsafe { *data = 7 });
+                shared.1.set(7);
                 shared.0.release().expect("far from the highest count");
             }
         });
         assert!(shared.0.acquire(PARK.strategy, PARK.deadline).expect("no error"));
-        shared.1.with(|data| assert_eq!(unsafe { *data }, 7));
+        assert_eq!(shared.1.get(), 7);
         releaser.join().expect("no panic");
         assert_eq!(shared.0.count(), 0);
     });

@@ -1,21 +1,20 @@
 //! The word of a robust lock, without announcements.
 
 use ipc_core::sync::thread;
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
-use super::{PARK, model};
+use super::{PARK, Watched, model};
 use crate::sync::robust::{Found, Look, RobustWord};
 
 #[test]
 fn the_lock_lets_in_one_at_a_time() {
     model(3, || {
-        let shared = Arc::new((RobustWord::new(), UnsafeCell::new(0)));
-        let enter = |shared: Arc<(RobustWord, UnsafeCell<u32>)>, id| {
+        let shared = Arc::new((RobustWord::new(), Watched::new(0)));
+        let enter = |shared: Arc<(RobustWord, Watched)>, id| {
             move || {
                 let found = shared.0.acquire(id, PARK).expect("no error");
                 assert_eq!(found, Look::Taken(Found::InOrder));
-                shared.1.with_mut(|data| unsafe { *data += 1 });
+                shared.1.set(shared.1.get() + 1);
                 shared.0.release(id);
             }
         };
@@ -24,7 +23,7 @@ fn the_lock_lets_in_one_at_a_time() {
         for other in others {
             other.join().expect("no panic");
         }
-        shared.1.with(|data| assert_eq!(unsafe { *data }, 3));
+        assert_eq!(shared.1.get(), 3);
     });
 }
 

@@ -138,9 +138,7 @@ impl Transport for DirectOneWay {
         let (invitation, meeting) = meet(scope, std::process::id().to_string())?;
         let complete = move |pid| {
             hear(&meeting)?; // it can be reached now
-            let take =
-                |direct: &mut direct::Direct, peer: &Peer| direct.take_sender(peer, patience());
-            Session::take(&Session::of_this_process()?, pid, take)
+            Session::take(&Session::of_this_process()?, pid, take_sender)
         };
         Ok((invitation, Pending::new(complete)))
     }
@@ -151,11 +149,7 @@ impl Transport for DirectOneWay {
     ) -> Result<(Invitation, Pending<Self::Receiver>), OpenError> {
         let session = Session::of_this_process()?;
         let invitation = Invitation::of_text(std::process::id().to_string());
-        let complete = move |pid| {
-            let take =
-                |direct: &mut direct::Direct, peer: &Peer| direct.take_receiver(peer, patience());
-            Session::take(&session, pid, take)
-        };
+        let complete = move |pid| Session::take(&session, pid, take_receiver);
         Ok((invitation, Pending::new(complete)))
     }
 
@@ -164,14 +158,22 @@ impl Transport for DirectOneWay {
         let (meeting, host) = split(&invitation)?;
         tell(meeting, "open")?;
         let host = host.parse().map_err(|error| failed("join", error))?;
-        Session::take(&session, host, |direct, peer| direct.take_receiver(peer, patience()))
+        Session::take(&session, host, take_receiver)
     }
 
     fn join_as_sender(&self, invitation: Invitation) -> Result<Self::Sender, OpenError> {
         let session = Session::of_this_process()?;
         let host = host_of(&invitation)?;
-        Session::take(&session, host, |direct, peer| direct.take_sender(peer, patience()))
+        Session::take(&session, host, take_sender)
     }
+}
+
+fn take_sender(direct: &mut direct::Direct, peer: &Peer) -> Result<PacketSender, OpenError> {
+    direct.take_sender(peer, patience())
+}
+
+fn take_receiver(direct: &mut direct::Direct, peer: &Peer) -> Result<PacketReceiver, OpenError> {
+    direct.take_receiver(peer, patience())
 }
 
 /// In the host: waits until the guest has made the link. It may not have opened itself yet.
