@@ -1,10 +1,9 @@
 //! The barrier: all come, and all go on.
 
 use ipc_core::Deadline;
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
-use super::{model, spawn};
+use super::{Watched, model, spawn};
 use crate::death;
 use crate::sync::robust::set_thread_id;
 use crate::sync::{Barrier, BarrierError};
@@ -12,15 +11,15 @@ use crate::sync::{Barrier, BarrierError};
 #[test]
 fn all_go_on_when_the_last_has_come_and_see_what_each_did_before() {
     model(2, || {
-        let shared = Arc::new((Barrier::<2>::new(), [UnsafeCell::new(0), UnsafeCell::new(0)]));
+        let shared = Arc::new((Barrier::<2>::new(), [Watched::new(0), Watched::new(0)]));
         let party = |id: u32| {
-            move |(barrier, data): &(Barrier<2>, [UnsafeCell<u32>; 2])| {
+            move |(barrier, data): &(Barrier<2>, [Watched; 2])| {
                 let mut member = barrier.join().expect("a seat");
                 let mut last = 0;
                 for round in 1..=2 {
-                    data[id as usize].with_mut(|data| unsafe { *data = round });
+                    data[id as usize].set(round);
                     last += u32::from(member.wait(Deadline::Never).expect("nobody dies"));
-                    data[1 - id as usize].with(|data| assert_eq!(unsafe { *data }, round));
+                    assert_eq!(data[1 - id as usize].get(), round);
                     last += u32::from(member.wait(Deadline::Never).expect("nobody dies"));
                 }
                 last

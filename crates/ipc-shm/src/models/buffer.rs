@@ -1,10 +1,9 @@
 //! The bounded buffer, with a process killed at every step.
 
 use ipc_core::Deadline;
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
-use super::{PARK, model, spawn};
+use super::{PARK, Watched, model, spawn};
 use crate::buffer::{Control, Refusal};
 use crate::death;
 use crate::spin::Patience;
@@ -19,23 +18,23 @@ const UNCOMMITTED: u32 = 3;
 /// A buffer of one slot, which holds a number.
 struct Buffer {
     control: Control,
-    slot: UnsafeCell<u32>,
+    slot: Watched,
 }
 
 impl Buffer {
     fn new() -> Arc<Self> {
-        Arc::new(Self { control: Control::new(SLOTS), slot: UnsafeCell::new(0) })
+        Arc::new(Self { control: Control::new(SLOTS), slot: Watched::new(0) })
     }
 
     fn put(&self, patience: Patience, number: u32) -> Result<(), Refusal<()>> {
         self.control.put(SLOTS, patience, |_| {
-            self.slot.with_mut(|slot| unsafe { *slot = number });
+            self.slot.set(number);
             Ok(())
         })
     }
 
     fn take(&self, patience: Patience) -> Result<u32, Refusal<()>> {
-        self.control.take(SLOTS, patience, |_| Ok(self.slot.with(|slot| unsafe { *slot })))
+        self.control.take(SLOTS, patience, |_| Ok(self.slot.get()))
     }
 
     /// What is left in it; none of the waits may be in vain.

@@ -1,22 +1,21 @@
 //! The events: nobody sleeps through one.
 
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
-use super::{PARK, model, spawn};
+use super::{PARK, Watched, model, spawn};
 use crate::sync::{AutoResetEvent, ManualResetEvent};
 
 #[test]
 fn setting_wakes_all_and_publishes_what_came_before() {
     model(3, || {
-        let shared = Arc::new((ManualResetEvent::new(false), UnsafeCell::new(0)));
+        let shared = Arc::new((ManualResetEvent::new(false), Watched::new(0)));
         let waiters = [1, 2].map(|id| {
             spawn(id, &shared, |(event, data)| {
                 assert!(event.wait(PARK.strategy, PARK.deadline).expect("no error"));
-                data.with(|data| assert_eq!(unsafe { *data }, 7));
+                assert_eq!(data.get(), 7);
             })
         });
-        shared.1.with_mut(|data| unsafe { *data = 7 });
+        shared.1.set(7);
         shared.0.set().expect("no error");
         for waiter in waiters {
             waiter.join().expect("no panic");

@@ -1,18 +1,17 @@
 //! Models of the heap's blocks, with every outcome listed.
 
 use ipc_core::sync::{AtomicU64, Ordering, thread};
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
-use super::model;
 use super::outcomes::Outcomes;
+use super::{Watched, model};
 use crate::heap::{Entry, Holder, Pool, State};
 
 /// A heap of a few blocks, each of which holds a number, and a link.
 struct Heap {
     entries: Vec<Entry>,
     bits: Vec<AtomicU64>,
-    blocks: Vec<UnsafeCell<u32>>,
+    blocks: Vec<Watched>,
     link: AtomicU64,
 }
 
@@ -24,7 +23,7 @@ impl Heap {
         Arc::new(Self {
             entries: (0..blocks).map(|_| Entry::new()).collect(),
             bits: vec![AtomicU64::new(0)],
-            blocks: (0..blocks).map(|_| UnsafeCell::new(0)).collect(),
+            blocks: (0..blocks).map(|_| Watched::new(0)).collect(),
             link: AtomicU64::new(0),
         })
     }
@@ -40,7 +39,7 @@ impl Heap {
     /// Claims a block, which nobody else may touch then, and writes to it.
     fn claim(&self, place: u32, number: u32) -> Option<(usize, State)> {
         let (index, state) = self.pool().claim(place, 0)?;
-        self.blocks[index].with_mut(|block| unsafe { *block = number });
+        self.blocks[index].set(number);
         Some((index, state))
     }
 
@@ -61,7 +60,7 @@ impl Heap {
         let index = (bits as u32).checked_sub(1)? as usize;
         let period = (bits >> 32) as u32;
         let state = self.entries[index].take(period, place, bits, |offset| self.link(offset))?;
-        let number = self.blocks[index].with(|block| unsafe { *block });
+        let number = self.blocks[index].get();
         assert!(self.pool().free(index, state));
         Some(number)
     }
