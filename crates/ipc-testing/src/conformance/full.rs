@@ -162,24 +162,22 @@ pub(super) fn a_parked_sender_is_woken_by_a_receive() -> Script {
 }
 
 pub(super) fn signals_do_not_change_a_senders_wait() -> Script {
-    const TIMEOUT: Duration = Duration::from_millis(100);
     Script::new(
         |sender| {
             let accepted = sender.fill(0);
             let next = numbered(accepted, &sender.link);
-            {
-                let _storm = Storm::upon_this_thread();
-                let (start, before) = (Instant::now(), Storm::seen());
-                // If signals lengthened the wait it would never end, for they go on.
-                while Storm::seen() == before || start.elapsed() < TIMEOUT {
-                    let waits = sender.link.when_full == WhenFull::Waits;
-                    let least = if waits { TIMEOUT } else { Duration::ZERO };
-                    assert_not_early(least, || match sender.end().send_timeout(&next, TIMEOUT) {
+            Storm::upon_this_thread().upon_a_wait(|timeout| {
+                let waits = sender.link.when_full == WhenFull::Waits;
+                let start = Instant::now();
+                // A link that does not wait is asked all the while.
+                while start.elapsed() < timeout {
+                    let least = if waits { timeout } else { Duration::ZERO };
+                    assert_not_early(least, || match sender.end().send_timeout(&next, timeout) {
                         Ok(()) => assert_eq!(sender.link.when_full, WhenFull::Drops, "no room"),
                         Err(error) => assert!(sender.is_no_room(&error, true), "{error:?}"),
                     });
                 }
-            }
+            });
             send_one_more(sender, accepted);
         },
         receive_all_and_one,

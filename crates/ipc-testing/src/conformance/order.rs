@@ -90,7 +90,8 @@ pub(super) fn requests_and_replies_alternate() -> Script {
             let asks = |number: &u64| buffer[..len] == message::numbered(*number, &both.link);
             let number = (due.saturating_sub(1)..=due).rev().find(asks);
             let number = number.expect("the request that is due, or the one before again");
-            assert!(number == due || both.link.lossy, "request {number} came twice");
+            // One that came twice is answered twice, and whoever asked notices: if this side ended too,
+            // the other could be at its next request, and find nobody instead.
             let reply = message::numbered(number + REQUESTS, &both.link);
             both.sender.send_timeout(&reply, PATIENCE).expect("sends a reply");
             due = number + 1;
