@@ -15,6 +15,7 @@ use crate::check_signals;
 use crate::check_splice;
 use crate::check_sync;
 use crate::clock::Clock;
+use crate::leftovers;
 use crate::machine;
 use crate::matrix::{Extent, Plan};
 use crate::measure::pattern;
@@ -130,6 +131,9 @@ enum Part {
     /// Answer a host.
     #[command(hide = true)]
     Guest { spec: String },
+    /// Remove what a killed run leaves behind.
+    #[command(hide = true)]
+    Heir { temporary: PathBuf },
     /// Keep a core awake.
     #[command(hide = true)]
     Spinner { cpu: usize },
@@ -153,6 +157,7 @@ pub fn main(mechanisms: &[Mechanism]) -> ExitCode {
             Ok(spec) => return guest::run(&spec, mechanisms),
             Err(error) => Err(error),
         },
+        Some(Part::Heir { temporary }) => leftovers::inherit(temporary),
         Some(Part::Spinner { cpu }) => spinner::run(*cpu),
     };
     match result {

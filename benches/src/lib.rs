@@ -9,6 +9,7 @@
 //! | [`cli`] | the command line, and the parts that this executable plays |
 //! | [`matrix`] | what is measured, and for how long |
 //! | [`runner`] | starts one session after another, in shuffled passes |
+//! | `leftovers` | what a killed session leaves, and its removal |
 //! | [`session`] | one pair of processes: the host and the guest |
 //! | [`measure`] | the loops that are timed |
 //! | [`limits`] | what the machine allows, the textbook's ring among it |
@@ -23,6 +24,7 @@ pub mod check_splice;
 pub mod check_sync;
 pub mod cli;
 pub mod clock;
+mod leftovers;
 pub mod limits;
 pub mod machine;
 pub mod matrix;

@@ -1,10 +1,9 @@
 //! What links are like, as a table for the README: asked of live links between two processes, so that it
 //! cannot lie.
 
-use std::path::Path;
-
 use anyhow::{Context, bail};
 
+use crate::leftovers::Leftovers;
 use crate::machine;
 use crate::mechanisms::Mechanism;
 use crate::runner::run_session;
@@ -17,12 +16,12 @@ use crate::session::{Cores, Finding, Manner, PacedPlan, SessionSpec, Wait};
 ///
 /// If a link cannot be made.
 pub fn table(mechanisms: &[Mechanism]) -> anyhow::Result<String> {
-    let temporary = tempfile::Builder::new().prefix("ipc-bench.").tempdir()?;
+    let leftovers = Leftovers::watch()?;
     let mechanisms: Vec<_> =
         mechanisms.iter().filter(|m| !m.limit && !m.threads && !m.on_request).collect();
     let mut columns = Vec::new();
     for mechanism in &mechanisms {
-        let column = of_link(mechanism, temporary.path());
+        let column = of_link(mechanism, &leftovers);
         columns.push(column.with_context(|| format!("{} does not tell", mechanism.name))?);
     }
     let names = mechanisms.iter().map(|mechanism| format!(" {} |", mechanism.name));
@@ -36,7 +35,7 @@ pub fn table(mechanisms: &[Mechanism]) -> anyhow::Result<String> {
 }
 
 /// The properties of a live link, in a session of its own.
-fn of_link(mechanism: &Mechanism, temporary: &Path) -> anyhow::Result<Vec<(String, String)>> {
+fn of_link(mechanism: &Mechanism, leftovers: &Leftovers) -> anyhow::Result<Vec<(String, String)>> {
     let waits = mechanism.waits;
     let wait = if waits.contains(&Wait::Adaptive) { Wait::Adaptive } else { Wait::Block };
     let cpu = *machine::allowed_cpus()?.first().context("no processor is allowed")?;
@@ -52,7 +51,7 @@ fn of_link(mechanism: &Mechanism, temporary: &Path) -> anyhow::Result<Vec<(Strin
         patience_s: 60,
         ns_per_tick: None,
     };
-    let (found, failure) = run_session(&spec, temporary)?;
+    let (found, failure) = run_session(&spec, leftovers)?;
     if let Some(failure) = failure {
         bail!(failure);
     }

@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Context;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::Signal;
 
+use crate::leftovers::Leftovers;
 use crate::matrix::{Cell, Plan};
 use crate::progress::Progress;
 use crate::session::{Cores, Finding, LimitSample, LinkSample, Sample, SessionSpec};
@@ -55,14 +54,13 @@ impl Runner {
     ///
     /// If sessions cannot be started at all. A session that fails is among the findings.
     pub fn run(&self, plan: &Plan) -> anyhow::Result<Findings> {
-        // What a killed session leaves behind in the temporary directory goes with this one.
-        let temporary = tempfile::Builder::new().prefix("ipc-bench.").tempdir()?;
+        let leftovers = Leftovers::watch()?;
         let mut findings = Findings::default();
         let sessions = (1..=plan.passes).map(|pass| plan.cells_of_pass(pass).len()).sum();
         let progress = Progress::new(sessions);
         let mut order = Shuffle::new();
         let until = plan.time_limit.map(|limit| Instant::now() + limit);
-        let course = Course { plan, temporary: temporary.path(), until };
+        let course = Course { plan, leftovers: &leftovers, until };
         'passes: for pass in 1..=plan.passes {
             progress.pass(pass, plan.passes);
             let mut cells = plan.cells_of_pass(pass);
@@ -124,7 +122,7 @@ impl Runner {
                 patience_s: plan.patience_s,
                 ns_per_tick: self.ns_per_tick,
             };
-            let (found, failure) = run_session(&spec, course.temporary)?;
+            let (found, failure) = run_session(&spec, course.leftovers)?;
             let mut reported = HashSet::new();
             for finding in found {
                 reported.extend(findings.add(cell, pass, finding));
@@ -145,7 +143,7 @@ impl Runner {
 /// What all sessions of a run have in common.
 struct Course<'a> {
     plan: &'a Plan,
-    temporary: &'a Path,
+    leftovers: &'a Leftovers,
     until: Option<Instant>,
 }
 
@@ -187,23 +185,21 @@ impl Findings {
     }
 }
 
-/// Runs one session to its end, with its temporary files in a directory; returns what it found, and
+/// Runs one session to its end; returns what it found, and
 /// why it failed if it did.
 pub(crate) fn run_session(
     spec: &SessionSpec,
-    temporary: &Path,
+    leftovers: &Leftovers,
 ) -> anyhow::Result<(Vec<Finding>, Option<String>)> {
     // Files in memory, not pipes: nobody has to wake up to empty them.
     let file = |name| memfd_create(name, MemfdFlags::CLOEXEC).map(File::from);
     let (mut output, mut errors) = (file("findings")?, file("errors")?);
-    let status = Command::new("/proc/self/exe")
+    let mut session = Command::new("/proc/self/exe");
+    session
         .args(["session", &serde_json::to_string(spec)?])
-        .env("TMPDIR", temporary)
-        .stdin(Stdio::null())
         .stdout(output.try_clone()?)
-        .stderr(errors.try_clone()?)
-        .status()
-        .context("cannot start a session")?;
+        .stderr(errors.try_clone()?);
+    let status = leftovers.run(session, spec)?;
     let lines = read_all(&mut output)?;
     // A line that a killed session did not finish is no finding.
     let found = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

@@ -167,6 +167,11 @@ pub struct PacedPlan {
 }
 
 impl SessionSpec {
+    /// The most scopes ([`ipc_testing::Scope`]) that a session makes: one for each attempt.
+    pub(crate) fn most_scopes(&self) -> usize {
+        host::ATTEMPTS as usize * self.sizes_bytes.len().max(1)
+    }
+
     /// The mechanism, of these; `None` for the limits.
     ///
     /// # Errors

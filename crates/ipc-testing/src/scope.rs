@@ -26,11 +26,17 @@ impl Scope {
         static SCOPES: AtomicU32 = AtomicU32::new(0);
         let number = SCOPES.fetch_add(1, Ordering::Relaxed); // only its uniqueness matters
         Self {
-            prefix: format!("ipc-test.{}.{number}", std::process::id()),
+            prefix: format!("{}{number}", Self::prefix_of_process(std::process::id())),
             names: Cell::new(0),
             directory: OnceCell::new(),
             deferred: RefCell::default(),
         }
+    }
+
+    /// What the names of all scopes of a process begin with. What follows counts from 0: the scope, a dot,
+    /// the name.
+    pub fn prefix_of_process(pid: u32) -> String {
+        format!("ipc-test.{pid}.")
     }
 
     /// A name that no other call has returned. It begins with [`prefix`](Scope::prefix).
