@@ -5,12 +5,14 @@
 //! it has moved by more than the tolerance in each of three ways: as a multiple of its limit, beyond
 //! what the repetitions of both runs differ among themselves, and as plain time. The last keeps a
 //! disturbed limit from accusing everybody; it is left out between different processors, where times
-//! say nothing. The tolerance grows with the noise: by how much the two runs disagree in general.
+//! say nothing. The tolerance grows with the noise: by how much the two runs disagree in general. What one
+//! mechanism is judged by is the noise of the others, for a change of its own is none.
 //!
 //! Two repetitions are no spread, and what was repeated so little is not judged alone. But many figures
-//! do not go astray together: a mechanism is also flagged as a whole, if most of its figures agree.
+//! do not go astray together, and if they do they go both ways: a mechanism is also flagged as a whole, if
+//! most of its figures agree, and in part, if some of them have become much slower and next to none faster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::schema::{Limits, Record, Row};
@@ -26,6 +28,14 @@ const MANY: usize = 8;
 /// By how much three quarters of a mechanism's figures must have moved, to flag it as a whole; their
 /// median by [`TOLERANCE`].
 const MOST_AGREE: f64 = 1.1;
+
+/// By how much figures must have moved, to speak of a part of a mechanism: by so much at least, and by
+/// so many times the noise.
+const FAR: (f64, f64) = (2.0, 3.0);
+
+/// How many such figures are a part, of how many sessions, since a moment in which the machine was busy
+/// falls on all figures of one; and how many to one that has become as much faster.
+const PART: (usize, usize, usize) = (5, 3, 4);
 
 /// With fewer repetitions than these, the least and the greatest say little.
 const REPETITIONS: u32 = 3;
@@ -46,6 +56,9 @@ pub struct Comparison {
     pub left_out: usize,
     /// Mechanisms that have become slower as a whole: name, figures, and their median factor.
     pub slower_as_a_whole: Vec<(String, usize, f64)>,
+    /// Mechanisms that have become much slower in part: name, figures that have, of how many, and their
+    /// median factor.
+    pub slower_in_part: Vec<(String, usize, usize, f64)>,
     /// What has become slower, the worst first.
     pub slower: Vec<Change>,
     /// What has become faster, the best first.
@@ -70,7 +83,14 @@ pub struct Change {
 impl Comparison {
     /// Whether anything has become slower.
     pub fn has_regression(&self) -> bool {
-        !(self.slower.is_empty() && self.slower_as_a_whole.is_empty())
+        !(self.slower.is_empty()
+            && self.slower_as_a_whole.is_empty()
+            && self.slower_in_part.is_empty())
+    }
+
+    /// Whether most figures were repeated too seldom to be judged one by one.
+    fn is_blind(&self) -> bool {
+        self.with_spread * 2 < self.compared
     }
 }
 
@@ -105,14 +125,23 @@ pub fn compare(old: &Record, new: &Record) -> Comparison {
     for pair in &pairs {
         by_mechanism.entry(&pair.row.mechanism).or_default().push(pair);
     }
-    let noise = noise(by_mechanism.values());
-    comparison.noise = noise.exp();
-    let tolerance = |noises: f64| TOLERANCE.max((noises * noise).exp());
+    comparison.noise = noise(by_mechanism.values()).exp();
+    let noises: BTreeMap<&str, f64> = by_mechanism
+        .keys()
+        .map(|mechanism| (*mechanism, noise_beside(mechanism, &by_mechanism)))
+        .collect();
+    let at_least =
+        |(least, noises): (f64, f64), noise: f64| f64::max(least, (noises * noise).exp());
     for (mechanism, pairs) in by_mechanism {
+        let name = || mechanism.to_owned();
+        let noise = noises[mechanism];
         let factors = sorted(pairs.iter().map(|pair| pair.least_factor(times_compare)));
         let (quarter, median) = (factors[factors.len() / 4], factors[factors.len() / 2]);
-        if factors.len() >= MANY && quarter > MOST_AGREE && median > tolerance(NOISES.1) {
-            comparison.slower_as_a_whole.push((mechanism.to_owned(), factors.len(), median));
+        let most_agree = factors.len() >= MANY && quarter > MOST_AGREE;
+        if most_agree && median > at_least((TOLERANCE, NOISES.1), noise) {
+            comparison.slower_as_a_whole.push((name(), factors.len(), median));
+        } else if let Some((figures, median)) = part(&pairs, at_least(FAR, noise), times_compare) {
+            comparison.slower_in_part.push((name(), figures, factors.len(), median));
         }
     }
     for Pair { row, figure, was, is } in pairs.iter().filter(|pair| pair.has_spread()) {
@@ -123,7 +152,7 @@ pub fn compare(old: &Record, new: &Record) -> Comparison {
             multiples: (was.multiple(), is.multiple()),
             ns: (was.ns, is.ns),
         };
-        let by = tolerance(NOISES.0);
+        let by = at_least((TOLERANCE, NOISES.0), noises[row.mechanism.as_str()]);
         if is.is_longer_than(was, by, times_compare) {
             comparison.slower.push(change());
         } else if was.is_longer_than(is, by, times_compare) {
@@ -156,9 +185,37 @@ impl Pair<'_> {
 
     /// The same, or as plain time if that is less.
     fn least_factor(&self, times_compare: bool) -> f64 {
-        let by_time = if times_compare { self.is.ns / self.was.ns } else { f64::INFINITY };
-        self.factor().min(by_time)
+        self.factor().min(self.factor_by_time(times_compare).unwrap_or(f64::INFINITY))
     }
+
+    /// The same, or as plain time if that is more.
+    fn greatest_factor(&self, times_compare: bool) -> f64 {
+        self.factor().max(self.factor_by_time(times_compare).unwrap_or(0.0))
+    }
+
+    fn factor_by_time(&self, times_compare: bool) -> Option<f64> {
+        times_compare.then_some(self.is.ns / self.was.ns)
+    }
+
+    /// What the sessions that measured it have in common.
+    fn session(&self) -> (&str, &str, bool, &str, u32, bool, u32) {
+        let Row { wait, cores, awake, access, batch, deadline, processes, .. } = self.row;
+        (wait, cores, *awake, access, *batch, *deadline, *processes)
+    }
+}
+
+/// How many figures of a mechanism have become slower by more than `far`, and their median factor; `None`
+/// if they are few, or of few sessions, or not many more than those that have become faster.
+fn part(pairs: &[&Pair<'_>], far: f64, times_compare: bool) -> Option<(usize, f64)> {
+    let slower = pairs.iter().filter(|pair| pair.least_factor(times_compare) > far);
+    let slower: Vec<_> = slower.collect();
+    let faster =
+        pairs.iter().filter(|pair| pair.greatest_factor(times_compare) < 1.0 / far).count();
+    let sessions: BTreeSet<_> = slower.iter().map(|pair| pair.session()).collect();
+    let (figures, of_sessions, to_one) = PART;
+    let is_part = slower.len() >= figures.max(to_one * faster) && sessions.len() >= of_sessions;
+    let factors = sorted(slower.iter().map(|pair| pair.least_factor(times_compare)));
+    is_part.then(|| (factors.len(), factors[factors.len() / 2]))
 }
 
 /// By how much the logarithms of figures move in general, beside what a mechanism has moved as a whole:
@@ -171,6 +228,21 @@ fn noise<'a>(mechanisms: impl Iterator<Item = &'a Vec<&'a Pair<'a>>>) -> f64 {
     });
     let strays = sorted(strays);
     strays.get(strays.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// The noise that a mechanism is judged by: that of the others. Where they have few figures, what its own
+/// repetitions differ within each run; and where there are none, its own noise.
+fn noise_beside(mechanism: &str, by_mechanism: &BTreeMap<&str, Vec<&Pair<'_>>>) -> f64 {
+    let others = || by_mechanism.iter().filter(|(name, _)| **name != mechanism).map(|(_, of)| of);
+    if others().map(Vec::len).sum::<usize>() >= MANY {
+        return noise(others());
+    }
+    let own = by_mechanism.get(mechanism);
+    let measures = own.into_iter().flatten().flat_map(|pair| [pair.was, pair.is]);
+    let repeated = measures.filter(|measure| measure.least_ns < measure.most_ns);
+    // The middle one strays from the true one by less than half of what the extremes are apart.
+    let strays = sorted(repeated.map(|measure| (measure.most_ns / measure.least_ns).ln() / 2.0));
+    strays.get(strays.len() / 2).copied().unwrap_or_else(|| noise(own.into_iter()))
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -308,6 +380,24 @@ pub fn render(comparison: &Comparison, old_name: &str) -> String {
             "slower as a whole: {mechanism}, {factor} × (median of {figures} figures)"
         );
     }
+    for (mechanism, figures, of, factor) in &comparison.slower_in_part {
+        let factor = multiple(Some(*factor));
+        let _ = writeln!(
+            text,
+            "slower in part: {mechanism}, {figures} of {of} figures, {factor} × (their median)"
+        );
+    }
+    if comparison.is_blind() {
+        text += &wrap(
+            "",
+            &format!(
+                "Caution: so few figures could be judged that something slower may hide here, most of \
+                 all what is slower by less than {} ×. Runs without --quick, or with fewer sizes and \
+                 mechanisms, repeat more.",
+                multiple(Some(FAR.0))
+            ),
+        );
+    }
     let mut put = |title: &str, changes: &[Change]| {
         let none = if changes.is_empty() { " none" } else { " × (multiples of the limit; times)" };
         let _ = writeln!(text, "{title}:{none}");
@@ -332,140 +422,4 @@ pub fn render(comparison: &Comparison, old_name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::fixture;
-
-    fn record() -> Record {
-        fixture::record()
-    }
-
-    /// The record, with every time of some rows multiplied.
-    fn slowed(mut record: Record, by: f64, mut which: impl FnMut(&Row) -> bool) -> Record {
-        for row in record.results.iter_mut().filter(|row| which(row)) {
-            let rtt = &mut row.rtt_ns;
-            for ns in [
-                &mut rtt.mean,
-                &mut rtt.p50,
-                &mut row.rtt_mean_min_ns,
-                &mut row.rtt_mean_max_ns,
-                &mut row.oneway_ns,
-                &mut row.oneway_min_ns,
-                &mut row.oneway_max_ns,
-            ] {
-                *ns = ns.map(|ns| ns * by);
-            }
-        }
-        record
-    }
-
-    #[test]
-    fn a_record_does_not_differ_from_itself() {
-        let comparison = compare(&record(), &record());
-        assert!(comparison.slower.is_empty() && comparison.faster.is_empty());
-        assert_eq!(comparison.compared, 2 * record().results.len());
-        assert_eq!(comparison.left_out, 0);
-    }
-
-    #[test]
-    fn a_slowed_ring_is_reported_and_nobody_else() {
-        let ring = |row: &Row| row.mechanism == "ring";
-        let comparison = compare(&record(), &slowed(record(), 1.6, ring));
-        let rows = record().results.iter().filter(|row| ring(row)).count();
-        assert_eq!(comparison.slower.len(), 2 * rows);
-        assert!(comparison.slower.iter().all(|change| change.row.starts_with("ring, ")));
-        assert!(comparison.slower.iter().all(|change| (change.factor() - 1.6).abs() < 0.01));
-        assert!(comparison.faster.is_empty());
-        let [(mechanism, figures, _)] = &comparison.slower_as_a_whole[..] else {
-            panic!("only the ring: {:?}", comparison.slower_as_a_whole);
-        };
-        assert_eq!((mechanism.as_str(), *figures), ("ring", 2 * rows));
-        let back = compare(&slowed(record(), 1.6, ring), &record());
-        assert_eq!((back.slower.len(), back.faster.len()), (0, 2 * rows));
-    }
-
-    #[test]
-    fn what_lies_within_the_spread_is_no_change() {
-        let mut wide = record();
-        for row in &mut wide.results {
-            row.oneway_max_ns = row.oneway_ns.map(|ns| ns * 2.0);
-            row.rtt_mean_max_ns = row.rtt_ns.mean.map(|ns| ns * 2.0);
-        }
-        assert!(compare(&wide, &slowed(record(), 1.6, |_| true)).slower.is_empty());
-    }
-
-    #[test]
-    fn without_a_spread_only_a_mechanism_as_a_whole_is_seen_to_be_slower() {
-        let once = |mut record: Record| {
-            record.results.iter_mut().for_each(|row| row.runs = 1);
-            record
-        };
-        let comparison = compare(&once(record()), &slowed(once(record()), 1.7, |_| true));
-        assert_eq!((comparison.slower.len(), comparison.with_spread), (0, 0));
-        assert!(comparison.has_regression() && comparison.slower_as_a_whole.len() > 5);
-    }
-
-    #[test]
-    fn runs_that_disagree_in_general_accuse_nobody() {
-        let mut up = false;
-        let noisy = slowed(record(), 3.0, |_| {
-            up = !up;
-            up
-        });
-        let comparison = compare(&record(), &noisy);
-        assert!(!comparison.has_regression() && comparison.faster.is_empty(), "{comparison:?}");
-        assert!((comparison.noise - 3.0).abs() < 0.01, "{}", comparison.noise);
-    }
-
-    #[test]
-    fn a_machine_that_is_slower_as_a_whole_has_no_regression() {
-        let mut slow = slowed(record(), 3.0, |_| true);
-        let limits = &mut slow.limits;
-        limits.cacheline_rtt_ns = limits.cacheline_rtt_ns.map(|ns| ns * 3.0);
-        for ns in [
-            &mut limits.futex_rtt_ns.idle,
-            &mut limits.futex_rtt_ns.awake,
-            &mut limits.futex_rtt_ns.one_core,
-        ] {
-            *ns = ns.map(|ns| ns * 3.0);
-        }
-        for plain in &mut limits.plain_ring {
-            plain.oneway_ns = plain.oneway_ns.map(|ns| ns * 3.0);
-        }
-        let comparison = compare(&record(), &slow);
-        assert!(!comparison.has_regression() && comparison.compared > 0);
-        assert!(comparison.limits.iter().all(|(_, by)| (by - 3.0).abs() < 0.01));
-    }
-
-    #[test]
-    fn a_disturbed_limit_accuses_nobody() {
-        let mut disturbed = record();
-        disturbed.limits.cacheline_rtt_ns = Some(10.0);
-        assert!(compare(&record(), &disturbed).slower.is_empty());
-        assert!(compare(&record(), &disturbed).faster.is_empty());
-        let mut elsewhere = disturbed;
-        elsewhere.machine.cpu = "Another 1".into();
-        let comparison = compare(&record(), &elsewhere);
-        assert!(!comparison.slower.is_empty(), "between processors only multiples count");
-    }
-
-    #[test]
-    fn rows_of_one_record_only_are_counted() {
-        let mut fewer = record();
-        fewer.results.truncate(10);
-        let comparison = compare(&record(), &fewer);
-        assert_eq!(comparison.left_out, record().results.len() - 10);
-        fewer.results[0].placement = "far".into();
-        assert_eq!(compare(&record(), &fewer).left_out, record().results.len() - 9);
-    }
-
-    #[test]
-    fn the_text_fits_the_terminal_and_says_how_much_was_compared() {
-        let text = render(&compare(&record(), &slowed(record(), 3.0, |_| true)), "old.json");
-        assert!(text.contains(&format!("{} figures compared", 2 * record().results.len())));
-        assert!(text.contains("slower") && text.contains("faster: none"), "{text}");
-        for line in text.lines() {
-            assert!(line.chars().count() <= 100, "{line}");
-        }
-    }
-}
+mod tests;
