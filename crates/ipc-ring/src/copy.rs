@@ -231,10 +231,12 @@ unsafe fn move_pair<const SHARED: bool>(target: *mut u8, source: *const u8) {
         // SAFETY: what is written is the caller's word; SSE2 is part of x86-64.
         unsafe {
             std::arch::asm!(
-                "movups {pair}, [{source}]",
-                "movlps [{target}], {pair}",
-                "movhps [{target} + 8], {pair}",
-                pair = out(xmm_reg) _,
+                "mov {a}, [{source}]",
+                "mov {b}, [{source} + 8]",
+                "mov [{target}], {a}",
+                "mov [{target} + 8], {b}",
+                a = out(reg) _,
+                b = out(reg) _,
                 source = in(reg) source,
                 target = in(reg) target,
                 options(nostack, preserves_flags)
