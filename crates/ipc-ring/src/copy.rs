@@ -25,8 +25,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipc_core::placing;
 
-/// Up to this length, in bytes, pairs of words are fastest; see benches/record.
-const BY_PAIRS_MAX: usize = 128;
+/// Up to this length, in bytes, a message is short: pairs of words are fastest (see benches/record), and
+/// nothing is called to copy it.
+pub(crate) const SHORT_MAX: usize = 128;
 /// Bytes of a pair of words.
 const PAIR: usize = 16;
 /// Up to this length, in bytes, blocks are faster than starting `rep movsb`. Beyond it `rep movsb` wins
@@ -49,20 +50,32 @@ const BY_ASSEMBLY: bool = cfg!(all(target_arch = "x86_64", not(miri)));
 ///
 /// `target` is a multiple of eight and valid for writes of `source.len()` rounded up to a multiple of
 /// eight.
-#[inline(always)] // the hot path of every send
 pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
+    if source.len() <= SHORT_MAX || !BY_ASSEMBLY {
+        // SAFETY: as the caller says.
+        unsafe { copy_short_in(target, source) }
+    } else {
+        // SAFETY: as the caller says.
+        unsafe { move_long(target, source.as_ptr(), source.len()) }
+    }
+}
+
+/// As [`copy_in`], for at most [`SHORT_MAX`] bytes.
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)] // the hot path of every send
+pub(crate) unsafe fn copy_short_in(target: *mut u8, source: &[u8]) {
     if source.len() == 8 {
         // SAFETY: the target is valid for a word.
         unsafe { word_at(target, 0) }.store(word_of(source), Ordering::Relaxed); // as in `words_in`
     } else if source.len() < PAIR || !BY_ASSEMBLY {
         // SAFETY: as the caller says.
         unsafe { words_in(target, source) }
-    } else if source.len() <= BY_PAIRS_MAX {
+    } else {
         // SAFETY: `target` is valid for this many bytes, and no Rust reference overlaps it.
         unsafe { move_pairs::<TO_SHARED>(target, source.as_ptr(), source.len()) }
-    } else {
-        // SAFETY: as the caller says.
-        unsafe { move_long(target, source.as_ptr(), source.len()) }
     }
 }
 
@@ -110,8 +123,23 @@ fn short_word_of(bytes: &[u8]) -> u64 {
 ///
 /// `source` is a multiple of eight and valid for reads of `target.len()` rounded up to a multiple of
 /// eight.
-#[inline(always)] // the hot path of every receive
 pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
+    if target.len() <= SHORT_MAX || !BY_ASSEMBLY {
+        // SAFETY: as the caller says.
+        unsafe { copy_short_out(target, source) }
+    } else {
+        // SAFETY: as the caller says.
+        unsafe { move_long(target.as_mut_ptr(), source, target.len()) }
+    }
+}
+
+/// As [`copy_out`], for at most [`SHORT_MAX`] bytes.
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)] // the hot path of every receive
+pub(crate) unsafe fn copy_short_out(target: &mut [u8], source: *const u8) {
     if target.len() == 8 {
         // SAFETY: the source is valid for a word.
         let source = unsafe { word_at(source.cast_mut(), 0) };
@@ -120,12 +148,9 @@ pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
     } else if target.len() < PAIR || !BY_ASSEMBLY {
         // SAFETY: as the caller says.
         unsafe { words_out(target, source) }
-    } else if target.len() <= BY_PAIRS_MAX {
+    } else {
         // SAFETY: `source` is valid for this many bytes, and `target` is ours.
         unsafe { move_pairs::<TO_PRIVATE>(target.as_mut_ptr(), source, target.len()) }
-    } else {
-        // SAFETY: as the caller says.
-        unsafe { move_long(target.as_mut_ptr(), source, target.len()) }
     }
 }
 
@@ -139,7 +164,7 @@ pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
 /// As there.
 #[inline]
 pub(crate) unsafe fn copy_out_in_order(target: &mut [u8], source: *const u8) {
-    if target.len() <= BY_PAIRS_MAX || !BY_ASSEMBLY {
+    if target.len() <= SHORT_MAX || !BY_ASSEMBLY {
         // SAFETY: as the caller says.
         unsafe { words_out(target, source) }
     } else {
@@ -192,66 +217,69 @@ const TO_SHARED: bool = true;
 const TO_PRIVATE: bool = false;
 
 /// Copies a short message by pairs of words, of which the last overlap the first, so that there is
-/// one straight way for all lengths up to 32, up to 64, and up to [`BY_PAIRS_MAX`].
+/// one straight way for all lengths up to 32, up to 64, and up to [`SHORT_MAX`].
 ///
 /// # Safety
 ///
-/// `len` is from [`PAIR`] to [`BY_PAIRS_MAX`], `target` is valid for writes of that many bytes and
+/// `len` is from [`PAIR`] to [`SHORT_MAX`], `target` is valid for writes of that many bytes and
 /// `source` for reads, and they do not overlap.
 #[inline(always)]
 unsafe fn move_pairs<const SHARED: bool>(target: *mut u8, source: *const u8, len: usize) {
-    let pair_at = |offset: usize| {
-        let (target, source) = (target.wrapping_add(offset), source.wrapping_add(offset));
-        // SAFETY: in bounds: below, each offset is at most `len - PAIR`.
-        unsafe { move_pair::<SHARED>(target, source) };
-    };
-    pair_at(0);
-    if len > 32 {
-        pair_at(16);
-        if len > 64 {
-            pair_at(32);
-            pair_at(48);
-            pair_at(len - 64);
-            pair_at(len - 48);
+    let (target_end, source_end) = (target.wrapping_add(len), source.wrapping_add(len));
+    // SAFETY: in bounds: from each end, as many bytes as `len` is seen to have.
+    unsafe {
+        move_pair::<SHARED, 0>(target, source);
+        if len > 32 {
+            move_pair::<SHARED, 16>(target, source);
+            if len > 64 {
+                move_pair::<SHARED, 32>(target, source);
+                move_pair::<SHARED, 48>(target, source);
+                move_pair::<SHARED, -64>(target_end, source_end);
+                move_pair::<SHARED, -48>(target_end, source_end);
+            }
+            move_pair::<SHARED, -32>(target_end, source_end);
         }
-        pair_at(len - 32);
+        move_pair::<SHARED, -16>(target_end, source_end);
     }
-    pair_at(len - 16);
 }
 
-/// Copies two words: one by one where memory is shared, together where it is private.
+/// Copies two words that lie `OFFSET` bytes from the addresses: one by one where memory is shared. Private
+/// memory is read one by one too, since a wide load has to wait until the narrower stores that a caller has just
+/// made there have left the store buffer; but it is written together.
 ///
 /// # Safety
 ///
-/// `target` is valid for writes of [`PAIR`] bytes and `source` for reads.
+/// `target` is valid there for writes of [`PAIR`] bytes and `source` for reads.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn move_pair<const SHARED: bool>(target: *mut u8, source: *const u8) {
+unsafe fn move_pair<const SHARED: bool, const OFFSET: isize>(target: *mut u8, source: *const u8) {
     if SHARED {
-        // SAFETY: what is written is the caller's word; SSE2 is part of x86-64.
+        // SAFETY: what is written is the caller's word.
         unsafe {
             std::arch::asm!(
-                "mov {a}, [{source}]",
-                "mov {b}, [{source} + 8]",
-                "mov [{target}], {a}",
-                "mov [{target} + 8], {b}",
+                "mov {a}, [{source} + {offset}]",
+                "mov {b}, [{source} + {offset} + 8]",
+                "mov [{target} + {offset}], {a}",
+                "mov [{target} + {offset} + 8], {b}",
                 a = out(reg) _,
                 b = out(reg) _,
                 source = in(reg) source,
                 target = in(reg) target,
+                offset = const OFFSET,
                 options(nostack, preserves_flags)
             );
         }
     } else {
-        // SAFETY: as above.
+        // SAFETY: as above; SSE2 is part of x86-64.
         unsafe {
             std::arch::asm!(
-                "movq {pair}, qword ptr [{source}]",
-                "movhps {pair}, qword ptr [{source} + 8]",
-                "movups [{target}], {pair}",
+                "movq {pair}, qword ptr [{source} + {offset}]",
+                "movhps {pair}, qword ptr [{source} + {offset} + 8]",
+                "movups [{target} + {offset}], {pair}",
                 pair = out(xmm_reg) _,
                 source = in(reg) source,
                 target = in(reg) target,
+                offset = const OFFSET,
                 options(nostack, preserves_flags)
             );
         }
@@ -264,7 +292,7 @@ unsafe fn move_pair<const SHARED: bool>(target: *mut u8, source: *const u8) {
 ///
 /// None is needed.
 #[cfg(not(target_arch = "x86_64"))]
-unsafe fn move_pair<const SHARED: bool>(_: *mut u8, _: *const u8) {
+unsafe fn move_pair<const SHARED: bool, const OFFSET: isize>(_: *mut u8, _: *const u8) {
     unreachable!("guarded by the target's architecture");
 }
 
@@ -286,13 +314,13 @@ pub(crate) fn fetch_for_writing(at: *const u8) {
     let _ = at;
 }
 
-/// Copies a message longer than [`BY_PAIRS_MAX`], by blocks or by the processor's own means. Both are
+/// Copies a message longer than [`SHORT_MAX`], by blocks or by the processor's own means. Both are
 /// fastest where what they write begins with a cache line; so the first block goes where the message begins,
 /// and the rest begins again within it, at a line. The last block overlaps the one before.
 ///
 /// # Safety
 ///
-/// `len` is more than [`BY_PAIRS_MAX`], `target` is valid for writes of that many bytes and `source` for
+/// `len` is more than [`SHORT_MAX`], `target` is valid for writes of that many bytes and `source` for
 /// reads, and they do not overlap.
 #[inline(never)] // it would take registers from the path of short messages
 unsafe fn move_long(target: *mut u8, source: *const u8, len: usize) {
