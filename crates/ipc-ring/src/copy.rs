@@ -107,14 +107,35 @@ fn word_of(bytes: &[u8]) -> u64 {
     u64::from_ne_bytes(*bytes.first_chunk().expect("eight bytes or more"))
 }
 
-/// One to seven bytes, and zeros.
+/// One to seven bytes, and zeros: without a loop, which would become a call.
 #[inline]
 fn short_word_of(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    for (target, byte) in word.iter_mut().zip(bytes) {
-        *target = *byte;
+    let len = bytes.len();
+    let word = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            u64::from(first) | u64::from(last) << (8 * (len - 4))
+        }
+        _ => [0, len / 2, len - 1]
+            .into_iter()
+            .fold(0, |word, index| word | u64::from(bytes[index]) << (8 * index)),
+    };
+    word.to_le()
+}
+
+/// The other way: writes one to seven bytes.
+#[inline]
+fn put_short_word(bytes: &mut [u8], word: u64) {
+    let (len, word) = (bytes.len(), u64::from_le(word));
+    if let Some(first) = bytes.first_chunk_mut() {
+        *first = (word as u32).to_le_bytes();
+        let last = bytes.last_chunk_mut().expect("as long as the first");
+        *last = ((word >> (8 * (len - 4))) as u32).to_le_bytes();
+    } else {
+        for index in [0, len / 2, len - 1] {
+            bytes[index] = (word >> (8 * index)) as u8;
+        }
     }
-    u64::from_ne_bytes(word)
 }
 
 /// Copies from shared memory at `source` to `target`.
@@ -192,10 +213,7 @@ unsafe fn words_out(target: &mut [u8], source: *const u8) {
     if !rest.is_empty() {
         // SAFETY: in bounds, since the source is valid up to the next multiple of eight.
         let source = unsafe { word_at(source.cast_mut(), offset) };
-        let word = source.load(Ordering::Relaxed).to_ne_bytes(); // as above
-        for (target, byte) in rest.iter_mut().zip(word) {
-            *target = byte;
-        }
+        put_short_word(rest, source.load(Ordering::Relaxed)); // as above
     }
 }
 

@@ -18,12 +18,10 @@ pub(crate) const REWIND_BYTES: u64 = if cfg!(ipc_loom) { 24 } else { 128 << 10 }
 /// not be seen to with every message.
 const PLAIN_BYTES: u64 = 32 << 10;
 
-/// How far ahead of a short record the sender asks for the lines that it will write to, in bytes. The
+/// How far ahead of a short record (longer ones are stored by wide stores, few for a line) the sender asks for the lines that it will write to, in bytes. The
 /// stores of a short message are many and small: the processor can hold those of only a few lines back
 /// until these have come from the other core.
 const FETCH_AHEAD_BYTES: u64 = 12 * LINE_BYTES;
-/// The longest records, in bytes, that ask; longer ones are stored by wide stores, few for a line.
-const LONGEST_FETCHING_BYTES: u64 = record_bytes(128);
 const LINE_BYTES: u64 = 64;
 
 /// The sender's own state. Nothing that it trusts lies in memory that the receiver can write.
@@ -137,6 +135,7 @@ impl<M: Memory> Producer<M> {
         }
         let begin = self.claim_plain(len)?.position;
         let header = self.memory.word(begin);
+        self.fetch_ahead_of(begin, len);
         self.clear_behind(begin, len);
         self.memory.write_short(begin, message);
         self.tail = begin.wrapping_add(record_bytes(len));
@@ -255,6 +254,9 @@ impl<M: Memory> Producer<M> {
     /// Completes a record but for one word; returns the word's position and value.
     #[inline]
     fn finish(&mut self, claim: Claim, len: usize, urgent: bool) -> (u64, u64) {
+        if len <= SHORT_MAX {
+            self.fetch_ahead_of(claim.position, len);
+        }
         let next = self.clear_behind(claim.position, len);
         let header = MessageHeader::new(len, urgent).word();
         let begin = std::mem::replace(&mut self.tail, next);
@@ -267,19 +269,22 @@ impl<M: Memory> Producer<M> {
         (begin, record::WRAP)
     }
 
-    /// Clears the word behind the record of a message of `len` bytes at `position`, and asks for the lines
-    /// that the records after it will be written to. Returns the position behind it.
+    /// Asks for the lines that the records after this short one will be written to.
+    #[inline(always)] // the hot path of every send
+    fn fetch_ahead_of(&self, position: u64, len: usize) {
+        let bytes = record_bytes(len);
+        let soon = position.wrapping_add(bytes + FETCH_AHEAD_BYTES);
+        self.memory.fetch_for_writing(soon);
+        if bytes > LINE_BYTES + HEADER_BYTES {
+            self.memory.fetch_for_writing(soon.wrapping_add(LINE_BYTES));
+        }
+    }
+
+    /// Clears the word behind the record of a message of `len` bytes at `position`. Returns the word's
+    /// position.
     #[inline(always)] // the hot path of every send
     fn clear_behind(&self, position: u64, len: usize) -> u64 {
-        let bytes = record_bytes(len);
-        let next = position.wrapping_add(bytes);
-        if bytes <= LONGEST_FETCHING_BYTES {
-            let soon = next.wrapping_add(FETCH_AHEAD_BYTES);
-            self.memory.fetch_for_writing(soon);
-            if bytes > LINE_BYTES + HEADER_BYTES {
-                self.memory.fetch_for_writing(soon.wrapping_add(LINE_BYTES));
-            }
-        }
+        let next = position.wrapping_add(record_bytes(len));
         // What lies there is an old message, which must not be taken for a header. Relaxed: the store in
         // `store_and_look` comes after.
         self.memory.word(next).store(record::EMPTY, Ordering::Relaxed);
