@@ -3,7 +3,7 @@
 use ipc_core::sync::Ordering;
 
 use super::memory::Memory;
-use super::order::{announce, publish_then_look};
+use super::order::{announce, publish_barred_then_look, publish_then_look};
 use super::record::{self, HEADER_BYTES, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
 use super::{Violation, longest_message};
@@ -42,11 +42,22 @@ pub(crate) struct Producer<M> {
     plain_until: u64,
     /// The first word of what is written but not published: its position and value.
     staged: Option<(u64, u64)>,
-    /// Whether the receiver said at the handshake that it may ever sleep.
-    receiver_may_sleep: bool,
+    /// What the receiver said at the handshake.
+    sleeper: Sleeper,
     /// The receiver's sleep word for which the bell was last rung.
     rung_for: u64,
     episodes: Episodes,
+}
+
+/// How the receiver goes to sleep, and so what a sender does who might have to wake it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sleeper {
+    /// It never does.
+    Never,
+    /// With a fence, which takes another one between the sender's publishing and its look.
+    Fences,
+    /// With a barrier in this process too, which spares the sender its own.
+    Bars,
 }
 
 /// What a claim is for.
@@ -87,7 +98,7 @@ impl Claim {
 impl<M: Memory> Producer<M> {
     /// The sender of a ring whose positions begin at `start`, a multiple of eight; the ring's words
     /// there are zero.
-    pub(crate) fn new(memory: M, start: u64, receiver_may_sleep: bool) -> Self {
+    pub(crate) fn new(memory: M, start: u64, sleeper: Sleeper) -> Self {
         let mask = memory.capacity() - 1;
         Self {
             memory,
@@ -96,7 +107,7 @@ impl<M: Memory> Producer<M> {
             head: start,
             plain_until: start,
             staged: None,
-            receiver_may_sleep,
+            sleeper,
             rung_for: 0,
             episodes: Episodes::default(),
         }
@@ -106,8 +117,8 @@ impl<M: Memory> Producer<M> {
         &self.memory
     }
 
-    pub(crate) fn receiver_may_sleep(&self) -> bool {
-        self.receiver_may_sleep
+    pub(crate) fn sleeper(&self) -> Sleeper {
+        self.sleeper
     }
 
     /// Position after everything that was staged or published.
@@ -261,12 +272,15 @@ impl<M: Memory> Producer<M> {
     #[inline]
     fn publish_word(&mut self, position: u64, value: u64) -> Ring {
         let word = self.memory.word(position);
-        if !self.receiver_may_sleep {
-            // pairs with the Acquire load in `Consumer::peek`: the record's other words come first
-            word.store(value, Ordering::Release);
-            return Ring::NotNeeded;
-        }
-        let sleep = publish_then_look(word, value, self.memory.receiver_sleep());
+        let sleep = match self.sleeper {
+            Sleeper::Fences => publish_then_look(word, value, self.memory.receiver_sleep()),
+            Sleeper::Bars => publish_barred_then_look(word, value, self.memory.receiver_sleep()),
+            Sleeper::Never => {
+                // pairs with the Acquire load in `Consumer::header`: the record's other words come first
+                word.store(value, Ordering::Release);
+                return Ring::NotNeeded;
+            }
+        };
         if !wants_bell(sleep) {
             Ring::NotNeeded
         } else if sleep == self.rung_for {
