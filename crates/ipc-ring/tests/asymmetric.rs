@@ -15,11 +15,16 @@ use nix::libc;
 use rustix::event::{PollFd, PollFlags};
 
 /// Sleeps of the receiver in a test.
-const ROUNDS: u64 = 20_000;
+const ROUNDS: u64 = 50_000;
 
-/// Looks for answers all the time, so that it sends while the other side is about to sleep.
+/// Bytes of a message: several lines, which come from the other side's core before the header is seen. So
+/// the look at the sleep word is well ahead of it.
+const LEN: usize = 512;
+
+/// Looks for answers all the time, so that it sends while the other side is about to sleep. Its ring comes
+/// round after a few messages.
 fn restless() -> Options {
-    Options::new().wait_strategy(WaitStrategy::Spin).asymmetric_fences()
+    Options::new().capacity_bytes(4096).wait_strategy(WaitStrategy::Spin).asymmetric_fences()
 }
 
 /// Announces its sleep at once.
@@ -42,20 +47,30 @@ fn ends(link: Link) -> (RingSender, RingReceiver) {
     (link.sender.expect("a duplex link"), link.receiver.expect("a duplex link"))
 }
 
+/// Both sides hesitate after each answer, so that a message is sent and a sleep announced in any order.
+struct Hesitation(u64);
+
+impl Hesitation {
+    /// For a random moment, mostly of less than 0.5 µs, of some 3 µs at most.
+    fn pause(&mut self) {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (0..self.0 % (1 << ((self.0 >> 32) % 8))).for_each(|_| spin_loop());
+    }
+}
+
 /// Sends each number a random moment after the answer to the last one has come. A wake-up that is lost
 /// ends this by the watchdog: both sides wait.
 fn ask(sender: &mut RingSender, receiver: &mut RingReceiver) {
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut hesitation = Hesitation(0x9e37_79b9_7f4a_7c15);
     for number in 0..ROUNDS {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        // The other side announces some 0.1 to 1 µs after its answer.
-        (0..random % 128).for_each(|_| spin_loop());
-        sender.send(&number.to_ne_bytes()).expect("sent");
-        let mut answer = [0; 8];
+        hesitation.pause();
+        let message = [number as u8; LEN];
+        sender.send(&message).expect("sent");
+        let mut answer = [0; 1];
         receiver.recv(&mut answer).expect("answered");
-        assert_eq!(u64::from_ne_bytes(answer), number);
+        assert_eq!(answer, [number as u8]);
     }
 }
 
@@ -63,12 +78,14 @@ fn ask(sender: &mut RingSender, receiver: &mut RingReceiver) {
 fn answer(host: &mut Host, mut wait: impl FnMut(&mut RingReceiver)) {
     let (mut sender, mut receiver) = ends(join_host(host, &sleepy()));
     assert!(receiver.has_asymmetric_fences());
+    let mut hesitation = Hesitation(0xd1b5_4a32_d192_ed03);
     for number in 0..ROUNDS {
+        hesitation.pause();
         wait(&mut receiver);
-        let mut message = [0; 8];
+        let mut message = [0; LEN];
         receiver.recv(&mut message).expect("received");
-        assert_eq!(u64::from_ne_bytes(message), number);
-        sender.send(&message).expect("sent");
+        assert_eq!(message, [number as u8; LEN]);
+        sender.send(&message[..1]).expect("sent");
     }
 }
 
@@ -226,9 +243,9 @@ fn a_sender_fences_for_a_receiver_that_cannot_bar() {
 
 fn echo(sender: &mut RingSender, receiver: &mut RingReceiver) {
     for _ in 0..ROUNDS {
-        let mut message = [0; 8];
+        let mut message = [0; LEN];
         receiver.recv(&mut message).expect("received");
-        sender.send(&message).expect("sent");
+        sender.send(&message[..1]).expect("sent");
     }
 }
 
