@@ -59,22 +59,17 @@ pub(crate) fn publish_then_look(word: &AtomicU64, value: u64, peer_sleep: &Atomi
     }
 }
 
-/// As [`publish_then_look`], for a peer that bars after each announcement: it spares this side the fence.
+/// Looks at the sleep word of a peer that bars after each announcement: what this side has stored before,
+/// to publish it, needs no fence.
 #[inline]
-pub(crate) fn publish_barred_then_look(
-    word: &AtomicU64,
-    value: u64,
-    peer_sleep: &AtomicU64,
-) -> u64 {
+pub(crate) fn look_at_one_that_bars(peer_sleep: &AtomicU64) -> u64 {
+    // The compiler must keep the order of store and look, which is what the peer's barrier relies on.
     #[cfg(not(ipc_loom))]
-    {
-        word.store(value, Ordering::Release);
-        // The compiler must keep their order, which is what the peer's barrier relies on.
-        compiler_fence(Ordering::SeqCst);
-        peer_sleep.load(Ordering::Relaxed)
-    }
+    compiler_fence(Ordering::SeqCst);
     #[cfg(ipc_loom)]
-    publish_then_look(word, value, peer_sleep)
+    fence(Ordering::SeqCst);
+    // Relaxed: the fence, or the peer's barrier, orders it.
+    peer_sleep.load(Ordering::Relaxed)
 }
 
 /// Announces in the own sleep word; whatever is loaded after this call is the look after the

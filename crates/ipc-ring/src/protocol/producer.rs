@@ -3,7 +3,7 @@
 use ipc_core::sync::Ordering;
 
 use super::memory::Memory;
-use super::order::{announce, publish_barred_then_look, publish_then_look};
+use super::order::{announce, look_at_one_that_bars, publish_then_look};
 use super::record::{self, HEADER_BYTES, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
 use super::{Violation, longest_message};
@@ -272,14 +272,15 @@ impl<M: Memory> Producer<M> {
     #[inline]
     fn publish_word(&mut self, position: u64, value: u64) -> Ring {
         let word = self.memory.word(position);
-        let sleep = match self.sleeper {
-            Sleeper::Fences => publish_then_look(word, value, self.memory.receiver_sleep()),
-            Sleeper::Bars => publish_barred_then_look(word, value, self.memory.receiver_sleep()),
-            Sleeper::Never => {
-                // pairs with the Acquire load in `Consumer::header`: the record's other words come first
-                word.store(value, Ordering::Release);
+        let sleep = if self.sleeper == Sleeper::Fences {
+            publish_then_look(word, value, self.memory.receiver_sleep())
+        } else {
+            // pairs with the Acquire load in `Consumer::header`: the record's other words come first
+            word.store(value, Ordering::Release);
+            if self.sleeper == Sleeper::Never {
                 return Ring::NotNeeded;
             }
+            look_at_one_that_bars(self.memory.receiver_sleep())
         };
         if !wants_bell(sleep) {
             Ring::NotNeeded
