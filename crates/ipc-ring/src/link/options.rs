@@ -86,9 +86,11 @@ impl Options {
     /// This side sends without memory fences, and leaves them to the other side's receiver, who makes them
     /// when it goes to sleep (`membarrier(2)`, `MEMBARRIER_CMD_GLOBAL_EXPEDITED`).
     ///
-    /// Ordinarily each send fences before it looks whether the receiver sleeps. With this, sends are cheaper
-    /// and each sleep of the receiver is dearer: FIGURES. So it is for streams whose receiver
-    /// is seldom idle, and where the sender's time is what counts.
+    /// Ordinarily each send fences before it looks whether the receiver sleeps. With this, sends have no
+    /// fence, and each sleep of the receiver has a system call more: some 0.5 to 4 µs. So it is for streams
+    /// whose receiver is seldom idle. Measure it where you want to use it: on the machine of
+    /// `benches/record/2026-11-29-membarrier.md` a stream between two cores gained nothing beyond the
+    /// spread.
     ///
     /// It needs nothing of the other program. Where a kernel or a filter of system calls does not have it,
     /// and on a ring whose receiver never sleeps, it changes nothing: whether it took effect tells
