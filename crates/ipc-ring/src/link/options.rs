@@ -98,8 +98,8 @@ impl Options {
     ///
     /// The process is registered with the kernel when its first such link is made, for as long as it lives
     /// (until `exec`; forked children are registered too). In a process of several threads that takes
-    /// milliseconds, once: make that link before you start them. Whoever sleeps on any such ring of this machine interrupts for
-    /// a moment every processor that runs a registered process.
+    /// milliseconds, once: make that link before you start them. Whoever sleeps on any such ring of this
+    /// machine interrupts for a moment every processor that runs a registered process.
     ///
     /// A receiving program that forbids itself the call (`seccomp(2)`) must do so before the link is made.
     /// If it does so later, its receives and its [`arm`](ipc_core::WaitSource::arm) fail with an error
