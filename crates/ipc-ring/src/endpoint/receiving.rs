@@ -1,5 +1,7 @@
 //! The receiving endpoint: takes the next message, or waits for one.
 
+use std::io;
+
 use ipc_core::sync::spin_loop;
 use ipc_core::{Deadline, OsError, Received, RecvError, Resource, SpinBudget, WaitStrategy};
 
@@ -20,6 +22,8 @@ pub(crate) struct Receiving<M, B> {
     pub(crate) bell: B,
     strategy: WaitStrategy,
     budget: SpinBudget,
+    /// Whether the sender leaves the fence between its publishing and its look to this side.
+    bars: bool,
     poisoned: Option<&'static str>,
     /// The sender hung up; what it left is still received.
     sender_gone: bool,
@@ -33,6 +37,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         consumer: Consumer<M>,
         bell: B,
         strategy: WaitStrategy,
+        bars: bool,
         link: Resource,
     ) -> Self {
         let budget = SpinBudget::new(strategy);
@@ -41,6 +46,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
             bell,
             strategy,
             budget,
+            bars,
             poisoned: None,
             sender_gone: false,
             pace: Pace::new(),
@@ -56,6 +62,11 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     /// Whether this receiver ever sleeps: it told the sender at the handshake.
     pub(crate) fn may_sleep(&self) -> bool {
         self.strategy != WaitStrategy::Spin
+    }
+
+    /// Whether it bars when it sleeps, so that the sender publishes without a fence.
+    pub(crate) fn bars(&self) -> bool {
+        self.bars
     }
 
     /// See [`ipc_core::Receiver::recv_deadline`].
@@ -312,7 +323,8 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
             }
             // Announce, look once more, sleep.
             self.budget.slept();
-            self.consumer.announce(Intent::Sleep);
+            self.announce(Intent::Sleep)
+                .map_err(|source| OsError::new("membarrier", &self.link, source))?;
             let looked = self.consumer.peek();
             let heard = match looked {
                 Ok(None) => self.bell.wait(deadline),
@@ -344,18 +356,30 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         self.consumer.peek().map_err(|violation| self.poison(violation))
     }
 
-    /// Begins to wait in a set: true if there is a message already.
-    pub(crate) fn arm(&mut self) -> bool {
-        if self.poisoned.is_some() {
-            return true;
+    /// Tells the sender that this side will wait. What is looked for after this call is either there, or
+    /// will be rung for.
+    fn announce(&mut self, intent: Intent) -> io::Result<()> {
+        self.consumer.announce(intent);
+        #[cfg(not(ipc_loom))] // loom's senders have their fences
+        if self.bars {
+            // Without the barrier a wake-up may be lost, so that a wait must not begin.
+            crate::membarrier::bar().inspect_err(|_| self.consumer.awake())?;
         }
-        self.consumer.announce(Intent::Arm);
+        Ok(())
+    }
+
+    /// Begins to wait in a set: true if there is a message already.
+    pub(crate) fn arm(&mut self) -> io::Result<bool> {
+        if self.poisoned.is_some() {
+            return Ok(true);
+        }
+        self.announce(Intent::Arm)?;
         // A violation is ready too: the receive that follows reports it.
         let ready = !matches!(self.peek(), Ok(None));
         if ready {
             self.consumer.awake();
         }
-        ready
+        Ok(ready)
     }
 
     /// Ends waiting in a set.

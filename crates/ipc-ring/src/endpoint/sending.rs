@@ -7,7 +7,7 @@ use super::LOOKS_PER_CHECK;
 use super::lookout::Lookout;
 use crate::bell::{Bell, Heard};
 use crate::protocol::memory::Memory;
-use crate::protocol::producer::{Claim, Producer, Purpose, Ring};
+use crate::protocol::producer::{Claim, Producer, Purpose, Ring, Sleeper};
 use crate::protocol::sleep::{Intent, wants_bell};
 use crate::protocol::{Violation, longest_message};
 
@@ -61,9 +61,9 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         self.producer.memory()
     }
 
-    /// Whether the receiver said that it may ever sleep.
-    pub(crate) fn receiver_may_sleep(&self) -> bool {
-        self.producer.receiver_may_sleep()
+    /// How the receiver said that it goes to sleep.
+    pub(crate) fn sleeper(&self) -> Sleeper {
+        self.producer.sleeper()
     }
 
     /// The longest message, in bytes.

@@ -213,7 +213,8 @@ impl<M: Memory> Consumer<M> {
         true
     }
 
-    /// Tells the sender that the receiver will wait: look for a message once more, then sleep.
+    /// Tells the sender that the receiver will wait: bar, if that was agreed (see `order.rs`), look for a
+    /// message once more, then sleep.
     pub(crate) fn announce(&mut self, intent: Intent) {
         announce(self.memory.receiver_sleep(), self.episodes.begin(intent));
     }

@@ -23,12 +23,14 @@ pub(crate) trait Memory {
     fn read_in_order(&self, position: u64, buffer: &mut [u8]) {
         self.read(position, buffer);
     }
-    /// As [`write`](Self::write), for a message of at most [`SHORT_MAX`](crate::copy::SHORT_MAX) bytes whose header is at this position.
+    /// As [`write`](Self::write), for a message of at most [`SHORT_MAX`](crate::copy::SHORT_MAX) bytes whose
+    /// header is at this position.
     #[inline]
     fn write_short(&self, header: u64, bytes: &[u8]) {
         self.write(header.wrapping_add(HEADER_BYTES), bytes);
     }
-    /// As [`read`](Self::read), for a message of at most [`SHORT_MAX`](crate::copy::SHORT_MAX) bytes whose header is at this position.
+    /// As [`read`](Self::read), for a message of at most [`SHORT_MAX`](crate::copy::SHORT_MAX) bytes whose
+    /// header is at this position.
     #[inline]
     fn read_short(&self, header: u64, buffer: &mut [u8]) {
         self.read(header.wrapping_add(HEADER_BYTES), buffer);

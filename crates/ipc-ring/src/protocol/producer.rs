@@ -3,7 +3,7 @@
 use ipc_core::sync::{AtomicU64, Ordering};
 
 use super::memory::Memory;
-use super::order::{announce, publish_then_look};
+use super::order::{announce, look_at_one_that_bars, publish_then_look};
 use super::record::{self, HEADER_BYTES, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
 use super::{Violation, longest_message};
@@ -18,9 +18,9 @@ pub(crate) const REWIND_BYTES: u64 = if cfg!(ipc_loom) { 24 } else { 128 << 10 }
 /// not be seen to with every message.
 const PLAIN_BYTES: u64 = 32 << 10;
 
-/// How far ahead of a short record (longer ones are stored by wide stores, few for a line) the sender asks for the lines that it will write to, in bytes. The
-/// stores of a short message are many and small: the processor can hold those of only a few lines back
-/// until these have come from the other core.
+/// How far ahead of a short record the sender asks for the lines that it will write to, in bytes. Its
+/// stores are many and small: the processor can hold those of only a few lines back until these have come
+/// from the other core. Longer messages are stored by wide stores, few for a line.
 const FETCH_AHEAD_BYTES: u64 = 12 * LINE_BYTES;
 const LINE_BYTES: u64 = 64;
 
@@ -41,11 +41,22 @@ pub(crate) struct Producer<M> {
     plain_until: u64,
     /// The first word of what is written but not published: its position and value.
     staged: Option<(u64, u64)>,
-    /// Whether the receiver said at the handshake that it may ever sleep.
-    receiver_may_sleep: bool,
+    /// What the receiver said at the handshake.
+    sleeper: Sleeper,
     /// The receiver's sleep word for which the bell was last rung.
     rung_for: u64,
     episodes: Episodes,
+}
+
+/// How the receiver goes to sleep, and so what a sender does who might have to wake it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sleeper {
+    /// It never does.
+    Never,
+    /// With a fence, which takes another one between the sender's publishing and its look.
+    Fences,
+    /// With a barrier in this process too, which spares the sender its own.
+    Bars,
 }
 
 /// What a claim is for.
@@ -86,7 +97,7 @@ impl Claim {
 impl<M: Memory> Producer<M> {
     /// The sender of a ring whose positions begin at `start`, a multiple of eight; the ring's words
     /// there are zero.
-    pub(crate) fn new(memory: M, start: u64, receiver_may_sleep: bool) -> Self {
+    pub(crate) fn new(memory: M, start: u64, sleeper: Sleeper) -> Self {
         let mask = memory.capacity() - 1;
         Self {
             memory,
@@ -95,7 +106,7 @@ impl<M: Memory> Producer<M> {
             head: start,
             plain_until: start,
             staged: None,
-            receiver_may_sleep,
+            sleeper,
             rung_for: 0,
             episodes: Episodes::default(),
         }
@@ -105,8 +116,8 @@ impl<M: Memory> Producer<M> {
         &self.memory
     }
 
-    pub(crate) fn receiver_may_sleep(&self) -> bool {
-        self.receiver_may_sleep
+    pub(crate) fn sleeper(&self) -> Sleeper {
+        self.sleeper
     }
 
     /// Position after everything that was staged or published.
@@ -300,12 +311,15 @@ impl<M: Memory> Producer<M> {
     /// Publishes by a word of the ring, and returns the receiver's sleep word, or 0 if it never sleeps.
     #[inline(always)] // the hot path of every send
     fn store_and_look(&self, word: &AtomicU64, value: u64) -> u64 {
-        if self.receiver_may_sleep {
-            publish_then_look(word, value, self.memory.receiver_sleep())
-        } else {
-            // pairs with the Acquire load in `Consumer::header`: the record's other words come first
-            word.store(value, Ordering::Release);
+        if self.sleeper == Sleeper::Fences {
+            return publish_then_look(word, value, self.memory.receiver_sleep());
+        }
+        // pairs with the Acquire load in `Consumer::header`: the record's other words come first
+        word.store(value, Ordering::Release);
+        if self.sleeper == Sleeper::Never {
             0
+        } else {
+            look_at_one_that_bars(self.memory.receiver_sleep())
         }
     }
 
