@@ -50,6 +50,7 @@ const BY_ASSEMBLY: bool = cfg!(all(target_arch = "x86_64", not(miri)));
 ///
 /// `target` is a multiple of eight and valid for writes of `source.len()` rounded up to a multiple of
 /// eight.
+#[inline(always)] // the hot path of batches
 pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
     if source.len() <= SHORT_MAX || !BY_ASSEMBLY {
         // SAFETY: as the caller says.
@@ -144,6 +145,7 @@ fn put_short_word(bytes: &mut [u8], word: u64) {
 ///
 /// `source` is a multiple of eight and valid for reads of `target.len()` rounded up to a multiple of
 /// eight.
+#[inline(always)] // the hot path of batches
 pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
     if target.len() <= SHORT_MAX || !BY_ASSEMBLY {
         // SAFETY: as the caller says.

@@ -92,7 +92,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        if let Some(message) = self.ready() {
+        if let Some(message) = self.consumer.usual().or_else(|| self.ready()) {
             let buffer = self.fitting(message, buffer)?;
             self.consumer.memory().read(message.position, buffer);
             self.release(message);
