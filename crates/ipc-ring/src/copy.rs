@@ -25,9 +25,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipc_core::placing;
 
-/// Up to this length, in bytes, a message is short: pairs of words are fastest (see benches/record), and
-/// nothing is called to copy it.
-pub(crate) const SHORT_MAX: usize = 128;
+use crate::protocol::memory::SHORT_MAX;
+
 /// Bytes of a pair of words.
 const PAIR: usize = 16;
 /// Up to this length, in bytes, blocks are faster than starting `rep movsb`. Beyond it `rep movsb` wins

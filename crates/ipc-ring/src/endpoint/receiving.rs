@@ -10,10 +10,9 @@ use super::lookout::Lookout;
 use super::pace::Pace;
 use crate::batch::Batch;
 use crate::bell::{Bell, Heard};
-use crate::copy::SHORT_MAX;
 use crate::protocol::Violation;
 use crate::protocol::consumer::{Consumer, Message};
-use crate::protocol::memory::Memory;
+use crate::protocol::memory::{Memory, SHORT_MAX};
 use crate::protocol::sleep::Intent;
 
 /// A receiver with its doorbells.

@@ -4,6 +4,10 @@ use ipc_core::sync::AtomicU64;
 
 use super::record::HEADER_BYTES;
 
+/// Up to this length, in bytes, a message is short: it is copied without a call, by pairs of words, which
+/// is fastest; see benches/record.
+pub(crate) const SHORT_MAX: usize = 128;
+
 /// The memory of one ring, as both its endpoints see it.
 ///
 /// The algorithm is apart from where memory comes from: shipped over mapped memory, checked by loom
@@ -23,13 +27,13 @@ pub(crate) trait Memory {
     fn read_in_order(&self, position: u64, buffer: &mut [u8]) {
         self.read(position, buffer);
     }
-    /// As [`write`](Self::write), for a message of at most [`SHORT_MAX`](crate::copy::SHORT_MAX) bytes whose
+    /// As [`write`](Self::write), for a message of at most [`SHORT_MAX`] bytes whose
     /// header is at this position.
     #[inline]
     fn write_short(&self, header: u64, bytes: &[u8]) {
         self.write(header.wrapping_add(HEADER_BYTES), bytes);
     }
-    /// As [`read`](Self::read), for a message of at most [`SHORT_MAX`](crate::copy::SHORT_MAX) bytes whose
+    /// As [`read`](Self::read), for a message of at most [`SHORT_MAX`] bytes whose
     /// header is at this position.
     #[inline]
     fn read_short(&self, header: u64, buffer: &mut [u8]) {

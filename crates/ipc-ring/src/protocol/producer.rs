@@ -2,12 +2,11 @@
 
 use ipc_core::sync::{AtomicU64, Ordering};
 
-use super::memory::Memory;
+use super::memory::{Memory, SHORT_MAX};
 use super::order::{announce, look_at_one_that_bars, publish_then_look};
 use super::record::{self, HEADER_BYTES, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
 use super::{Violation, longest_message};
-use crate::copy::SHORT_MAX;
 
 /// From this size on, in bytes, a record is put at the beginning of an empty ring; see
 /// benches/record. To know that the ring is empty costs the transfer of a cache line. loom's rings are
