@@ -181,7 +181,12 @@ const PLAIN: Mechanism = Mechanism {
 };
 
 fn ring(setting: &Setting) -> Ring {
-    Ring { strategy: setting.strategy(), capacity_bytes: setting.capacity_bytes() }
+    let (strategy, capacity_bytes) = (setting.strategy(), setting.capacity_bytes());
+    Ring { strategy, capacity_bytes, ..Ring::default() }
+}
+
+fn asymmetric_ring(setting: &Setting) -> Ring {
+    Ring { asymmetric_fences: true, ..ring(setting) }
 }
 
 /// Our ring, in every manner.
@@ -209,6 +214,20 @@ const RING: Mechanism = Mechanism {
         Manner::Link => session.serve_links(),
     },
     ..memory_mechanism!("ring", [Wait::Spin, Wait::Adaptive, Wait::Park], ring)
+};
+
+/// Our ring, whose sender leaves the fences to a receiver that goes to sleep.
+const ASYMMETRIC_RING: Mechanism = Mechanism {
+    extras: &[(Manner::Batch, Wait::Adaptive, &[Cores::Two])],
+    host: |session| match session.manner() {
+        Manner::Batch => session.measure::<_, Batching>(asymmetric_ring),
+        _ => session.measure::<_, Waiting>(asymmetric_ring),
+    },
+    guest: |session| match session.manner() {
+        Manner::Batch => session.serve::<_, Batching>(asymmetric_ring),
+        _ => session.serve::<_, Waiting>(asymmetric_ring),
+    },
+    ..memory_mechanism!("ring-asymmetric", [Wait::Adaptive, Wait::Park], asymmetric_ring)
 };
 
 /// Of a mechanism of the kernel that many may send by at once.
@@ -267,6 +286,7 @@ const fn variant(mechanism: Mechanism) -> Mechanism {
 pub const MECHANISMS: &[Mechanism] = &[
     PLAIN,
     RING,
+    variant(ASYMMETRIC_RING),
     Mechanism {
         threads: true,
         ..memory_mechanism!("ring-threads", [Wait::Spin, Wait::Adaptive], |setting| {

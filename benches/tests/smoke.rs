@@ -177,6 +177,7 @@ fn the_list_names_every_mechanism_and_hides_the_limit() {
     let names: Vec<_> = list.lines().filter_map(|line| line.split(' ').next()).collect();
     let expected = [
         "ring",
+        "ring-asymmetric",
         "ring-threads",
         "shm-semaphore",
         "pipe",

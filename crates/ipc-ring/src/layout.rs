@@ -5,7 +5,7 @@
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"ipc-ring");
 /// Counted up whenever the layout or the protocol changes.
 pub(crate) const VERSION: u32 = 1;
-/// A hash over the names, offsets and widths above, so that builds which disagree do not attach.
+/// A hash over the names, offsets, widths and flags, so that builds which disagree do not attach.
 pub(crate) const HASH: u32 = hash();
 
 pub(crate) const MAGIC_OFFSET: usize = 0;
@@ -25,6 +25,12 @@ pub(crate) const RING_OFFSET: usize = 4096;
 
 /// Flag: this side's receiver may sleep, so its sender must look whether to wake it.
 pub(crate) const RECEIVER_MAY_SLEEP: u64 = 1;
+/// Flag: this side's process has registered for the barriers of others, and would publish without fences.
+pub(crate) const SENDER_IS_REGISTERED: u64 = 1 << 1;
+/// Flag: this side's receiver bars when it goes to sleep, if the other side is registered.
+pub(crate) const RECEIVER_CAN_BAR: u64 = 1 << 2;
+/// Every flag that there is.
+pub(crate) const ALL_FLAGS: u64 = RECEIVER_MAY_SLEEP | SENDER_IS_REGISTERED | RECEIVER_CAN_BAR;
 
 /// The smallest ring, in bytes.
 pub(crate) const MIN_CAPACITY: usize = 4096;
@@ -54,7 +60,8 @@ const _: () = {
 
 /// FNV-1a over what a peer must agree on.
 const fn hash() -> u32 {
-    let text = b"magic:8@0 version:4@8 hash:4@12 capacity:8@16 flags:8@24 \
+    let text = b"magic:8@0 version:4@8 hash:4@12 capacity:8@16 \
+                 flags:8@24 receiver_may_sleep<<0 sender_is_registered<<1 receiver_can_bar<<2 \
                  sent_size:8@32 sent_hash:8@40 received_size:8@48 received_hash:8@56 \
                  sender_sleep:8@128 head:8@256 receiver_sleep:8@384 ring@4096 record:header:8 kind<<56 urgent<<32 len";
     let mut hash = 0x811c_9dc5_u32;

@@ -108,6 +108,8 @@ mod layout;
 mod link;
 #[cfg(not(ipc_loom))]
 mod mapped;
+#[cfg(not(ipc_loom))]
+mod membarrier;
 #[cfg(all(test, ipc_loom))]
 mod models;
 mod protocol;

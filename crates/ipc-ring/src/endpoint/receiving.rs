@@ -1,5 +1,7 @@
 //! The receiving endpoint: takes the next message, or waits for one.
 
+use std::io;
+
 use ipc_core::sync::spin_loop;
 use ipc_core::{Deadline, OsError, Received, RecvError, Resource, SpinBudget, WaitStrategy};
 
@@ -10,7 +12,7 @@ use crate::batch::Batch;
 use crate::bell::{Bell, Heard};
 use crate::protocol::Violation;
 use crate::protocol::consumer::{Consumer, Message};
-use crate::protocol::memory::Memory;
+use crate::protocol::memory::{Memory, SHORT_MAX};
 use crate::protocol::sleep::Intent;
 
 /// A receiver with its doorbells.
@@ -19,6 +21,8 @@ pub(crate) struct Receiving<M, B> {
     pub(crate) bell: B,
     strategy: WaitStrategy,
     budget: SpinBudget,
+    /// Whether the sender leaves the fence between its publishing and its look to this side.
+    bars: bool,
     poisoned: Option<&'static str>,
     /// The sender hung up; what it left is still received.
     sender_gone: bool,
@@ -32,6 +36,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         consumer: Consumer<M>,
         bell: B,
         strategy: WaitStrategy,
+        bars: bool,
         link: Resource,
     ) -> Self {
         let budget = SpinBudget::new(strategy);
@@ -40,6 +45,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
             bell,
             strategy,
             budget,
+            bars,
             poisoned: None,
             sender_gone: false,
             pace: Pace::new(),
@@ -57,6 +63,11 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         self.strategy != WaitStrategy::Spin
     }
 
+    /// Whether it bars when it sleeps, so that the sender publishes without a fence.
+    pub(crate) fn bars(&self) -> bool {
+        self.bars
+    }
+
     /// See [`ipc_core::Receiver::recv_deadline`].
     #[inline(always)] // the hot path
     pub(crate) fn recv(
@@ -64,22 +75,23 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        if let Some(message) = self.consumer.usual() {
-            if let Some(buffer) = buffer.get_mut(..message.len()) {
-                self.take_usual(message, buffer);
-                return Ok(Received::of_len(buffer.len()));
+        match self.consumer.usual() {
+            Some(message) if message.len() <= buffer.len().min(SHORT_MAX) => {
+                let buffer = &mut buffer[..message.len()];
+                self.consumer.take_usual(buffer);
+                Ok(Received::of_len(buffer.len()))
             }
+            _ => self.recv_another(buffer, deadline),
         }
-        self.recv_another(buffer, deadline)
     }
 
-    #[inline(never)] // it would take registers from the path of usual messages
+    #[inline(never)] // it would take registers from the path of usual, short messages
     fn recv_another(
         &mut self,
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        if let Some(message) = self.ready() {
+        if let Some(message) = self.consumer.usual().or_else(|| self.ready()) {
             let buffer = self.fitting(message, buffer)?;
             self.consumer.memory().read(message.position, buffer);
             self.release(message);
@@ -90,13 +102,6 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         self.consumer.memory().read_in_order(message.position, buffer);
         self.release(message);
         Ok(Received::of_len(message.len()))
-    }
-
-    /// Receives a message that [`Consumer::usual`] returned.
-    #[inline(always)] // the hot path
-    fn take_usual(&mut self, message: Message, buffer: &mut [u8]) {
-        self.consumer.memory().read(message.position, buffer);
-        self.consumer.release_usual();
     }
 
     #[inline]
@@ -142,8 +147,8 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         deadline: Deadline,
     ) -> Result<(), RecvError> {
         match self.consumer.usual() {
-            Some(message) if message.len() == buffer.len() => {
-                self.take_usual(message, buffer);
+            Some(message) if message.len() == buffer.len() && buffer.len() <= SHORT_MAX => {
+                self.consumer.take_usual(buffer);
                 Ok(())
             }
             _ => self.recv_another_exactly(buffer, deadline),
@@ -317,7 +322,8 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
             }
             // Announce, look once more, sleep.
             self.budget.slept();
-            self.consumer.announce(Intent::Sleep);
+            self.announce(Intent::Sleep)
+                .map_err(|source| OsError::new("membarrier", &self.link, source))?;
             let looked = self.consumer.peek();
             let heard = match looked {
                 Ok(None) => self.bell.wait(deadline),
@@ -349,18 +355,30 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         self.consumer.peek().map_err(|violation| self.poison(violation))
     }
 
-    /// Begins to wait in a set: true if there is a message already.
-    pub(crate) fn arm(&mut self) -> bool {
-        if self.poisoned.is_some() {
-            return true;
+    /// Tells the sender that this side will wait. What is looked for after this call is either there, or
+    /// will be rung for.
+    fn announce(&mut self, intent: Intent) -> io::Result<()> {
+        self.consumer.announce(intent);
+        #[cfg(not(ipc_loom))] // loom's senders have their fences
+        if self.bars {
+            // Without the barrier a wake-up may be lost, so that a wait must not begin.
+            crate::membarrier::bar().inspect_err(|_| self.consumer.awake())?;
         }
-        self.consumer.announce(Intent::Arm);
+        Ok(())
+    }
+
+    /// Begins to wait in a set: true if there is a message already.
+    pub(crate) fn arm(&mut self) -> io::Result<bool> {
+        if self.poisoned.is_some() {
+            return Ok(true);
+        }
+        self.announce(Intent::Arm)?;
         // A violation is ready too: the receive that follows reports it.
         let ready = !matches!(self.peek(), Ok(None));
         if ready {
             self.consumer.awake();
         }
-        ready
+        Ok(ready)
     }
 
     /// Ends waiting in a set.

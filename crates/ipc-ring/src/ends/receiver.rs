@@ -79,6 +79,13 @@ impl RingReceiver {
     pub fn peer_liveness(&self) -> Result<Liveness, OsError> {
         peer::liveness(self.peer, &self.receiving.bell)
     }
+
+    /// Whether this end makes the memory barriers of both when it goes to sleep: the sender has asked for
+    /// it ([`Options::asymmetric_fences`](crate::Options::asymmetric_fences)), this end may sleep, and the
+    /// kernel can.
+    pub fn has_asymmetric_fences(&self) -> bool {
+        self.receiving.bars()
+    }
 }
 
 impl Receiver for RingReceiver {
@@ -107,8 +114,10 @@ impl WaitSource for RingReceiver {
         (self.receiving.bell.as_fd(), Interest::Readable)
     }
 
+    /// Fails where waiting does: the kernel refused a barrier that this process had promised. See
+    /// [`Options::asymmetric_fences`](crate::Options::asymmetric_fences).
     fn arm(&mut self) -> io::Result<Armed> {
-        Ok(if self.receiving.arm() { Armed::Ready } else { Armed::Waiting })
+        Ok(if self.receiving.arm()? { Armed::Ready } else { Armed::Waiting })
     }
 
     fn disarm(&mut self) {
@@ -118,6 +127,8 @@ impl WaitSource for RingReceiver {
 
 impl fmt::Debug for RingReceiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingReceiver").finish_non_exhaustive()
+        f.debug_struct("RingReceiver")
+            .field("has_asymmetric_fences", &self.has_asymmetric_fences())
+            .finish_non_exhaustive()
     }
 }

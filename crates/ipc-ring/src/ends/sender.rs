@@ -15,6 +15,7 @@ use crate::endpoint::sending::Sending;
 use crate::link::peer;
 use crate::mapped::Mapped;
 use crate::protocol::memory::Memory;
+use crate::protocol::producer::Sleeper;
 
 /// The sending end of a ring.
 pub struct RingSender {
@@ -46,6 +47,17 @@ impl RingSender {
         peer::liveness(self.peer, &self.sending.bell)
     }
 
+    /// Whether this end sends without a fence, since the receiver makes the memory barriers of both when it
+    /// goes to sleep: asked for by [`Options::asymmetric_fences`](crate::Options::asymmetric_fences), and
+    /// so if both sides can. `false` too where the receiver never sleeps, so that nobody needs a fence.
+    pub fn has_asymmetric_fences(&self) -> bool {
+        self.sending.sleeper() == Sleeper::Bars
+    }
+
+    fn receiver_may_sleep(&self) -> bool {
+        self.sending.sleeper() != Sleeper::Never
+    }
+
     /// Sends as many of `messages` as there is room for, and makes them visible to the receiver
     /// together, for the price of one. Returns how many: at least one, unless there were none. Waits
     /// until `deadline` for room for the first.
@@ -70,7 +82,7 @@ impl Sender for RingSender {
     }
 
     fn properties(&self) -> LinkProperties {
-        properties(self.sending.memory().capacity(), self.sending.receiver_may_sleep())
+        properties(self.sending.memory().capacity(), self.receiver_may_sleep())
     }
 
     fn send_synchronous(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
@@ -79,7 +91,7 @@ impl Sender for RingSender {
 
     /// `None` where the receiver never sleeps: such links are for spinning.
     fn wait_source(&mut self) -> Option<&mut dyn WaitSource> {
-        if self.sending.receiver_may_sleep() { Some(self) } else { None }
+        if self.receiver_may_sleep() { Some(self) } else { None }
     }
 }
 
@@ -102,6 +114,7 @@ impl fmt::Debug for RingSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RingSender")
             .field("longest", &self.sending.longest())
+            .field("has_asymmetric_fences", &self.has_asymmetric_fences())
             .finish_non_exhaustive()
     }
 }

@@ -110,6 +110,11 @@ impl<T: Identified> TypedRingSender<T> {
     pub fn peer_liveness(&self) -> Result<Liveness, OsError> {
         self.ring.peer_liveness()
     }
+
+    /// See [`RingSender::has_asymmetric_fences`].
+    pub fn has_asymmetric_fences(&self) -> bool {
+        self.ring.has_asymmetric_fences()
+    }
 }
 
 /// The receiving end of a ring of values of `T`. See [`TypedLink`](crate::TypedLink).
@@ -205,6 +210,11 @@ impl<T: Identified> TypedRingReceiver<T> {
     /// As there.
     pub fn peer_liveness(&self) -> Result<Liveness, OsError> {
         self.ring.peer_liveness()
+    }
+
+    /// See [`RingReceiver::has_asymmetric_fences`].
+    pub fn has_asymmetric_fences(&self) -> bool {
+        self.ring.has_asymmetric_fences()
     }
 }
 

@@ -12,6 +12,11 @@ pub(crate) struct Hello {
     pub(crate) capacity: usize,
     /// Whether its receiver may ever sleep, and so must be woken.
     pub(crate) receiver_may_sleep: bool,
+    /// Whether its process has the kernel make barriers in it for others, so that its sender needs no
+    /// fences where the receiver bars.
+    pub(crate) sender_is_registered: bool,
+    /// Whether its receiver bars when it sleeps, if the other side is registered.
+    pub(crate) receiver_can_bar: bool,
     /// The type of the messages on its ring.
     pub(crate) sends: TypeIdentity,
     /// The type of the messages that it expects on the other ring.
@@ -21,18 +26,23 @@ pub(crate) struct Hello {
 impl Hello {
     pub(crate) const BYTES: usize = 64;
 
-    /// What the side with these options says.
+    /// What the side with these options says, but for what it takes the kernel's help to say.
     pub(crate) fn of(options: &Options) -> Self {
         Self {
             capacity: options.capacity_bytes,
             receiver_may_sleep: options.strategy != WaitStrategy::Spin,
+            sender_is_registered: false,
+            receiver_can_bar: false,
             sends: options.sends,
             receives: options.receives,
         }
     }
 
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
-        let flags = if self.receiver_may_sleep { layout::RECEIVER_MAY_SLEEP } else { 0 };
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let flags = flag(self.receiver_may_sleep, layout::RECEIVER_MAY_SLEEP)
+            | flag(self.sender_is_registered, layout::SENDER_IS_REGISTERED)
+            | flag(self.receiver_can_bar, layout::RECEIVER_CAN_BAR);
         let mut bytes = [0; Self::BYTES];
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
         put(layout::MAGIC_OFFSET, &layout::MAGIC.to_ne_bytes());
@@ -61,11 +71,13 @@ impl Hello {
             return Err(OpenErrorKind::Mismatch { what: "capacity", expected, found });
         };
         let flags = word(layout::FLAGS_OFFSET);
-        same("set of unknown flags", 0, flags & !layout::RECEIVER_MAY_SLEEP)?;
+        same("set of unknown flags", 0, flags & !layout::ALL_FLAGS)?;
         let identity = |size, hash| TypeIdentity { size_bytes: word(size), hash: word(hash) };
         Ok(Self {
             capacity,
             receiver_may_sleep: flags & layout::RECEIVER_MAY_SLEEP != 0,
+            sender_is_registered: flags & layout::SENDER_IS_REGISTERED != 0,
+            receiver_can_bar: flags & layout::RECEIVER_CAN_BAR != 0,
             sends: identity(layout::SENT_SIZE_OFFSET, layout::SENT_HASH_OFFSET),
             receives: identity(layout::RECEIVED_SIZE_OFFSET, layout::RECEIVED_HASH_OFFSET),
         })

@@ -20,6 +20,7 @@ pub struct Options {
     pub(super) capacity_bytes: usize,
     pub(super) strategy: WaitStrategy,
     pub(super) backing: Backing,
+    pub(super) asymmetric_fences: bool,
     /// `None` is what is usual for how the link is made.
     peer_user: Option<PeerUser>,
     pub(super) sends: TypeIdentity,
@@ -43,6 +44,7 @@ impl Options {
             capacity_bytes: Self::DEFAULT_CAPACITY_BYTES,
             strategy: WaitStrategy::adaptive(),
             backing: Backing::Lazy,
+            asymmetric_fences: false,
             peer_user: None,
             sends: BYTES,
             receives: BYTES,
@@ -78,6 +80,33 @@ impl Options {
     #[must_use]
     pub const fn backing(mut self, backing: Backing) -> Self {
         self.backing = backing;
+        self
+    }
+
+    /// This side sends without memory fences, and leaves them to the other side's receiver, who makes them
+    /// when it goes to sleep (`membarrier(2)`, `MEMBARRIER_CMD_GLOBAL_EXPEDITED`).
+    ///
+    /// Ordinarily each send fences before it looks whether the receiver sleeps. With this, sends have no
+    /// fence, and each sleep of the receiver has a system call more: some 0.5 to 4 µs. So it is for streams
+    /// whose receiver is seldom idle. Measure it where you want to use it: on the machine of
+    /// `benches/record/2026-11-29-membarrier.md` a stream between two cores gained nothing beyond the
+    /// spread.
+    ///
+    /// It needs nothing of the other program. Where a kernel or a filter of system calls does not have it,
+    /// and on a ring whose receiver never sleeps, it changes nothing: whether it took effect tells
+    /// [`RingSender::has_asymmetric_fences`](crate::RingSender::has_asymmetric_fences).
+    ///
+    /// The process is registered with the kernel when its first such link is made, for as long as it lives
+    /// (until `exec`; forked children are registered too). In a process of several threads that takes
+    /// milliseconds, once: make that link before you start them. Whoever sleeps on any such ring of this
+    /// machine interrupts for a moment every processor that runs a registered process.
+    ///
+    /// A receiving program that forbids itself the call (`seccomp(2)`) must do so before the link is made.
+    /// If it does so later, its receives and its [`arm`](ipc_core::WaitSource::arm) fail with an error
+    /// of the system where they would have to sleep, rather than miss a message.
+    #[must_use]
+    pub const fn asymmetric_fences(mut self) -> Self {
+        self.asymmetric_fences = true;
         self
     }
 

@@ -18,8 +18,9 @@ use crate::endpoint::receiving::Receiving;
 use crate::endpoint::sending::Sending;
 use crate::layout;
 use crate::mapped::Mapped;
+use crate::membarrier;
 use crate::protocol::consumer::Consumer;
-use crate::protocol::producer::Producer;
+use crate::protocol::producer::{Producer, Sleeper};
 use crate::{RingReceiver, RingSender};
 
 /// How many descriptors go with a hello: the memory, and the hearing ends of the doorbells of its
@@ -54,7 +55,11 @@ impl Side {
             let kind = OpenErrorKind::InvalidOption { option: "capacity", requirement };
             return Err(OpenError::new("create", resource, kind));
         }
-        let (hello, strategy) = (Hello::of(options), options.strategy);
+        let (mut hello, strategy) = (Hello::of(options), options.strategy);
+        // Before the other side hears of it: from then on, it relies on it.
+        hello.sender_is_registered =
+            capacity > 0 && options.asymmetric_fences && membarrier::register();
+        hello.receiver_can_bar = hello.receiver_may_sleep && membarrier::is_offered();
         let memory = Memfd::create("ipc-ring", layout::memory_len(capacity), options.backing)?;
         let mapping = Arc::new(memory.map(Access::ReadWrite)?);
         memory.seal_for_peer()?;
@@ -91,7 +96,7 @@ impl Side {
         let resource = Resource::unnamed(format!("ring with {peer}"));
         let sender = (hello.capacity > 0).then(|| {
             let memory = Mapped::new(&mapping, &there.mapping, hello.capacity);
-            let producer = Producer::new(memory, 0, there.hello.receiver_may_sleep);
+            let producer = Producer::new(memory, 0, sleeper(&hello, &there.hello));
             let bell = PipeBell::new(sender_bell.0, there.receiver_bell);
             RingSender::new(Sending::new(producer, bell, strategy, resource.clone()), peer)
         });
@@ -99,9 +104,21 @@ impl Side {
             let memory = Mapped::new(&there.mapping, &mapping, there.hello.capacity);
             let consumer = Consumer::new(memory, 0);
             let bell = PipeBell::new(receiver_bell.0, there.sender_bell);
-            RingReceiver::new(Receiving::new(consumer, bell, strategy, resource), peer)
+            let bars = sleeper(&there.hello, &hello) == Sleeper::Bars;
+            RingReceiver::new(Receiving::new(consumer, bell, strategy, bars, resource), peer)
         });
         Link { sender, receiver, peer }
+    }
+}
+
+/// How the receiver goes to sleep on a ring, by what both sides said: so both find the same.
+fn sleeper(sending: &Hello, receiving: &Hello) -> Sleeper {
+    if !receiving.receiver_may_sleep {
+        Sleeper::Never
+    } else if sending.sender_is_registered && receiving.receiver_can_bar {
+        Sleeper::Bars
+    } else {
+        Sleeper::Fences
     }
 }
 

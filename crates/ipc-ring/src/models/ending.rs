@@ -38,7 +38,7 @@ fn an_armed_receiver_learns_of_the_end_after_the_last_message() {
         });
         let mut received = 0;
         loop {
-            if !receiving.arm() {
+            if !receiving.arm().expect("no barrier to fail") {
                 receiving.bell.wait(Deadline::Never).expect("waits");
                 receiving.disarm();
             }

@@ -52,7 +52,7 @@ use crate::endpoint::sending::Sending;
 use crate::protocol::consumer::Consumer;
 use crate::protocol::heap::Heap;
 use crate::protocol::memory::Memory;
-use crate::protocol::producer::{Producer, Purpose};
+use crate::protocol::producer::{Producer, Purpose, Sleeper};
 
 /// The smallest ring with messages worth the name: sixteen words, messages of at most 16 bytes.
 const CAPACITY: usize = 128;
@@ -177,14 +177,14 @@ fn endpoints(start: u64) -> (ModelSending, ModelReceiving) {
     let (producer, consumer) = halves(start);
     (
         Sending::new(producer, sender_bell, WaitStrategy::Park, link.clone()),
-        Receiving::new(consumer, receiver_bell, WaitStrategy::Park, link),
+        Receiving::new(consumer, receiver_bell, WaitStrategy::Park, false, link),
     )
 }
 
 /// The two ends without waiting, likewise.
 fn halves(start: u64) -> (Producer<Heap>, Consumer<Heap>) {
     let memory = Heap::new(CAPACITY, start);
-    (Producer::new(memory.clone(), start, true), Consumer::new(memory, start))
+    (Producer::new(memory.clone(), start, Sleeper::Fences), Consumer::new(memory, start))
 }
 
 /// Receives what is there, one message at most.

@@ -19,7 +19,7 @@ use crate::protocol::consumer::Consumer;
 use crate::protocol::heap::Heap;
 use crate::protocol::longest_message;
 use crate::protocol::memory::Memory;
-use crate::protocol::producer::{Producer, Purpose};
+use crate::protocol::producer::{Producer, Purpose, Sleeper};
 
 /// Looks at shared words that an operation which does not wait may take. Its loops are over messages
 /// of a batch, of which there are [`MOST_MESSAGES`] here.
@@ -81,7 +81,7 @@ fn receive(peer: &Peer, strategy: WaitStrategy, outcomes: &mut Outcomes) {
     let memory = Hostile { heap: Heap::new(capacity, start), peer: peer.clone(), sends: true };
     let consumer = Consumer::new(memory, start);
     let link = Resource::unnamed("ring");
-    let mut receiving = Receiving::new(consumer, peer.clone(), strategy, link);
+    let mut receiving = Receiving::new(consumer, peer.clone(), strategy, false, link);
     let mut buffer = vec![0; capacity];
     let mut batch = Batch::new(MOST_MESSAGES, capacity);
     let mut end = None;
@@ -100,7 +100,7 @@ fn receive(peer: &Peer, strategy: WaitStrategy, outcomes: &mut Outcomes) {
                 receiving.recv_exactly_batch(buffers, deadline).map(|count| assert!(count > 0))
             }
             _ => {
-                receiving.arm();
+                receiving.arm().expect("it takes no barrier");
                 receiving.disarm();
                 continue;
             }
@@ -140,7 +140,8 @@ fn receive(peer: &Peer, strategy: WaitStrategy, outcomes: &mut Outcomes) {
 fn send(peer: &Peer, strategy: WaitStrategy, outcomes: &mut Outcomes) {
     let (capacity, start) = (128 << (peer.byte() % 6), start(peer));
     let memory = Hostile { heap: Heap::new(capacity, start), peer: peer.clone(), sends: false };
-    let producer = Producer::new(memory, start, peer.byte() % 4 != 0);
+    let sleepers = [Sleeper::Never, Sleeper::Bars, Sleeper::Fences, Sleeper::Fences];
+    let producer = Producer::new(memory, start, sleepers[peer.byte() as usize % sleepers.len()]);
     let link = Resource::unnamed("ring");
     let mut sending = Sending::new(producer, peer.clone(), strategy, link);
     let bytes = vec![0x4d; capacity];

@@ -18,17 +18,25 @@ pub struct Ring {
     pub strategy: WaitStrategy,
     /// Bytes of the ring.
     pub capacity_bytes: usize,
+    /// Whether the sender leaves its fences to the receiver.
+    pub asymmetric_fences: bool,
 }
 
 impl Default for Ring {
     fn default() -> Self {
-        Self { strategy: WaitStrategy::adaptive(), capacity_bytes: Options::DEFAULT_CAPACITY_BYTES }
+        Self {
+            strategy: WaitStrategy::adaptive(),
+            capacity_bytes: Options::DEFAULT_CAPACITY_BYTES,
+            asymmetric_fences: false,
+        }
     }
 }
 
 impl Ring {
     fn sending(&self) -> Options {
-        Options::new().capacity_bytes(self.capacity_bytes).wait_strategy(self.strategy)
+        let options =
+            Options::new().capacity_bytes(self.capacity_bytes).wait_strategy(self.strategy);
+        if self.asymmetric_fences { options.asymmetric_fences() } else { options }
     }
 
     fn receiving(&self) -> Options {

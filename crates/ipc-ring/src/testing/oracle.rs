@@ -16,7 +16,7 @@ use crate::protocol::consumer::Consumer;
 use crate::protocol::heap::Heap;
 use crate::protocol::longest_message;
 use crate::protocol::memory::Memory;
-use crate::protocol::producer::{Claim, Producer, Purpose, REWIND_BYTES};
+use crate::protocol::producer::{Claim, Producer, Purpose, REWIND_BYTES, Sleeper};
 use crate::protocol::record::record_bytes;
 
 /// Reads numbers from the fuzzer's bytes; zeros when they are used up.
@@ -58,6 +58,10 @@ impl Script<'_> {
             _ => before.wrapping_neg(),
         }
     }
+
+    fn sleeper(&mut self) -> Sleeper {
+        [Sleeper::Fences, Sleeper::Never, Sleeper::Bars][self.byte() as usize % 3]
+    }
 }
 
 /// Sends and receives as `script` says, in one thread, and compares with a queue.
@@ -71,9 +75,9 @@ pub fn operations(script: &[u8]) {
     let capacity = script.capacity();
     let start = script.start();
     let memory = Heap::new(capacity, start);
-    let mut producer = Producer::new(memory.clone(), start, script.byte() % 2 == 0);
+    let mut producer = Producer::new(memory.clone(), start, script.sleeper());
     let (strategy, link) = (WaitStrategy::Park, Resource::unnamed("ring"));
-    let mut receiving = Receiving::new(Consumer::new(memory, start), NoBell, strategy, link);
+    let mut receiving = Receiving::new(Consumer::new(memory, start), NoBell, strategy, false, link);
     let longest = longest_message(capacity as u64);
     let mut sent: VecDeque<Vec<u8>> = VecDeque::new();
     let mut staged: Vec<Vec<u8>> = Vec::new();
@@ -213,7 +217,7 @@ pub fn hostile_peer(script: &[u8]) {
     let capacity = script.capacity();
     let start = script.start();
     let memory = Heap::new(capacity, start);
-    let mut producer = Producer::new(memory.clone(), start, true);
+    let mut producer = Producer::new(memory.clone(), start, Sleeper::Fences);
     let mut consumer = Consumer::new(memory.clone(), start);
     let longest = longest_message(capacity as u64);
     // Relaxed throughout: there is one thread.

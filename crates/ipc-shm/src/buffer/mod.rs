@@ -13,8 +13,7 @@ mod memory;
 #[cfg(any(test, not(ipc_loom)))]
 pub(crate) use control::Control;
 #[cfg(not(ipc_loom))]
-pub(crate) use control::Locked;
-pub(crate) use control::Refusal;
+pub(crate) use control::{Locked, Refusal};
 #[cfg(not(ipc_loom))]
 pub use endpoint::{BufferReceiver, BufferSender};
 #[cfg(not(ipc_loom))]
