@@ -56,6 +56,13 @@ pub(crate) fn test(args: &Args) -> Result<()> {
             residue.announce_to(command);
         })
     })?;
+    // A wake-up that an unoptimised build would lose only now and then.
+    steps.step("races", || {
+        let mut command =
+            cargo(["test", "--release", "--package", "ipc-ring", "--test", "asymmetric"]);
+        residue.announce_to(&mut command);
+        run(&mut command)
+    })?;
     // The instructions that ship: those of the release profile.
     steps.step("instructions", || {
         let mut command =
