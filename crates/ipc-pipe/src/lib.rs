@@ -82,6 +82,7 @@ mod pipe;
 mod quiet;
 mod reader;
 mod rendezvous;
+mod run;
 mod shared;
 mod splice;
 mod stream;

@@ -206,7 +206,9 @@ impl TryFrom<OwnedFd> for PipeSender {
     fn try_from(descriptor: OwnedFd) -> Result<Self, OpenError> {
         let link = Resource::unnamed("pipe");
         adopt(&descriptor, OFlags::WRONLY, &link)?;
-        Ok(Self { writer: FrameWriter::new(descriptor, link, DEFAULT_MAX_MESSAGE_BYTES) })
+        let mut writer = FrameWriter::new(descriptor, link, DEFAULT_MAX_MESSAGE_BYTES);
+        writer.set_has_runs(true);
+        Ok(Self { writer })
     }
 }
 

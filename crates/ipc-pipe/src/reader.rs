@@ -23,6 +23,7 @@ use crate::buffers::{Gathered, Input};
 use crate::end::End;
 use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header};
 use crate::rendezvous;
+use crate::run::{MARK, MARK_LEN, Next};
 use crate::unfinished::{TAG_LEN, Unfinished};
 
 /// Pauses of the processor between two looks, some 500 ns: a look is a system call, and takes the pipe's
@@ -34,12 +35,20 @@ const PAUSES_PER_LOOK: u32 = 24;
 /// to reach that.
 const COPIED_LEN_MAX: usize = 2048;
 
+/// Up to this length in bytes, a copy is quick from anywhere to anywhere.
+const SHORT_ANYWHERE: usize = 64;
+
 /// The least that the reader's buffer holds, in bytes: what a pipe of default capacity does.
 const MIN_INPUT_LEN: usize = 64 * 1024;
 
 /// The longest message that is received through the reader's own buffer, if `buffer` is the caller's.
 fn copied_len_max(buffer: &[u8]) -> usize {
     if placing::is_slow_to_read_to(buffer) { usize::MAX } else { COPIED_LEN_MAX }
+}
+
+/// The longest message without a header that is read straight into the caller's buffer, as `buffer` lies.
+fn in_place_len_max(buffer: &[u8]) -> usize {
+    if placing::is_slow_to_read_to(buffer) { SHORT_ANYWHERE } else { usize::MAX }
 }
 
 /// The read end of a pipe that carries frames.
@@ -52,6 +61,8 @@ pub(crate) struct FrameReader {
     input: Input,
     /// The message under way: what of its frames has been taken out of `input`.
     gathered: Gathered,
+    /// What comes next in the stream, behind what is under way.
+    next: Next,
     /// Bytes of the frame under way that are still to come; `None` between frames.
     frame: Option<FrameUnderWay>,
     /// Long messages of many senders, which come in pieces.
@@ -85,8 +96,8 @@ struct FrameUnderWay {
 
 /// A message that is here as a whole.
 enum Whole {
-    /// At the front of the input, behind its header.
-    InInput { len: usize },
+    /// At the front of the input, behind its header if there is one.
+    InInput { header_len: usize, len: usize },
     /// In the memory for messages of several frames or reads.
     Gathered,
 }
@@ -125,6 +136,7 @@ impl FrameReader {
             rules,
             input: Input::new(capacity.max(MIN_INPUT_LEN)),
             gathered: Gathered::default(),
+            next: Next::Frame,
             frame: None,
             unfinished: Unfinished::default(),
             received: 0,
@@ -161,6 +173,7 @@ impl FrameReader {
     /// Whether nothing has been read from the kernel that was not delivered.
     pub(crate) fn is_between_frames(&self) -> bool {
         self.input.bytes().is_empty()
+            && self.next == Next::Frame
             && self.frame.is_none()
             && self.gathered.is_empty()
             && self.unfinished.is_empty()
@@ -254,11 +267,19 @@ impl FrameReader {
         let guess = self.last_len.filter(|_| !self.rules.many_senders);
         let copied_len_max = copied_len_max(buffer);
         if is_between_messages && self.input.bytes().is_empty() {
-            if let Some(guess) = guess.filter(|&len| len > copied_len_max) {
-                return self.fill_in_place(guess, buffer);
+            match self.next {
+                Next::Message { len } if len <= buffer.len() && len <= in_place_len_max(buffer) => {
+                    return self.fill_in_run(&mut buffer[..len]);
+                }
+                Next::Message { .. } | Next::FirstOfRun => {}
+                Next::Frame => {
+                    if let Some(guess) = guess.filter(|&len| len > copied_len_max) {
+                        return self.fill_in_place(guess, buffer);
+                    }
+                }
             }
         }
-        let next_len = guess.map(|len| HEADER_LEN + len.min(copied_len_max));
+        let next_len = guess.map(|len| self.next.header_len() + len.min(copied_len_max));
         let (read, into_message) = match &mut self.frame {
             None => {
                 let held = self.input.bytes().len(); // less than a header
@@ -338,6 +359,27 @@ impl FrameReader {
         Ok(Fill::Bytes)
     }
 
+    /// Reads within a run between two messages, straight to where the next one belongs if it is none
+    /// that the mark precedes.
+    fn fill_in_run(&mut self, message: &mut [u8]) -> Result<Fill, OsError> {
+        let read =
+            match rustix::io::retry_on_intr(|| rustix::io::read(&self.descriptor, &mut *message)) {
+                Ok(0) => return why_nothing(self.descriptor.as_fd(), &self.link),
+                Ok(len) => len,
+                Err(Errno::AGAIN) => return Ok(Fill::Nothing),
+                Err(error) => return Err(OsError::new("read", &self.link, error)),
+            };
+        self.received += read as u64;
+        if read < MARK_LEN || message.starts_with(&MARK) {
+            self.input.hold(&[&message[..read]]);
+        } else {
+            self.gathered.begin_in_buffer(read);
+            self.frame = Some(FrameUnderWay { missing: message.len() - read, more: false });
+            self.input.clear();
+        }
+        Ok(Fill::Bytes)
+    }
+
     /// Waits until there is something to read, or the last sender has gone.
     pub(crate) fn wait_for_bytes(&self, deadline: Deadline) -> Result<bool, OsError> {
         if deadline == Deadline::Now {
@@ -377,7 +419,24 @@ impl FrameReader {
                 }
                 self.frame = None;
             }
-            let Some(header) = self.input.header() else { return Ok(None) };
+            let Some(&word) = self.input.bytes().first_chunk() else { return Ok(None) };
+            if word == MARK && !self.rules.many_senders {
+                match self.next.after_mark() {
+                    Ok(next) => {
+                        self.next = next;
+                        self.input.start += MARK_LEN;
+                    }
+                    Err(what) => self.poisoned = Some(what),
+                }
+                continue;
+            }
+            let header = match self.next.header(word) {
+                Ok(header) => header,
+                Err(what) => {
+                    self.poisoned = Some(what);
+                    continue;
+                }
+            };
             if self.rules.many_senders && !header.is_whole() {
                 match self.take_piece(header) {
                     Ok(Piece::Incomplete) => return Ok(None),
@@ -394,10 +453,11 @@ impl FrameReader {
             if !header.continues {
                 self.gathered.clear(); // given up by its sender, whose time ran out
             }
-            if header.is_whole() && self.input.bytes().len() - HEADER_LEN >= header.len {
-                return Ok(Some(Whole::InInput { len: header.len }));
+            let header_len = self.next.header_len();
+            if header.is_whole() && self.input.bytes().len() - header_len >= header.len {
+                return Ok(Some(Whole::InInput { header_len, len: header.len }));
             }
-            self.input.start += HEADER_LEN;
+            self.input.start += header_len;
             self.gathered.begun = true;
             self.frame = Some(FrameUnderWay { missing: header.len, more: header.more });
         }
@@ -456,7 +516,7 @@ impl FrameReader {
 
     fn deliver(&mut self, whole: Whole, buffer: &mut [u8]) -> Result<Received, RecvError> {
         let needed = match whole {
-            Whole::InInput { len } => len,
+            Whole::InInput { len, .. } => len,
             Whole::Gathered => self.gathered.filled,
         };
         if needed > buffer.len() {
@@ -464,10 +524,10 @@ impl FrameReader {
             return Err(RecvError::BufferTooSmall { needed, len: buffer.len(), link });
         }
         match whole {
-            Whole::InInput { len } => {
-                let message = &self.input.bytes()[HEADER_LEN..][..len];
+            Whole::InInput { header_len, len } => {
+                let message = &self.input.bytes()[header_len..][..len];
                 buffer[..len].copy_from_slice(message);
-                self.input.start += HEADER_LEN + len;
+                self.input.start += header_len + len;
             }
             Whole::Gathered => {
                 self.gathered.move_into(buffer);
@@ -476,11 +536,13 @@ impl FrameReader {
             }
         }
         self.last_len = Some(needed);
+        self.next = self.next.after_message(needed);
         Ok(Received::of_len(needed))
     }
 
     fn forget_unfinished(&mut self) {
         self.frame = None;
+        self.next = Next::Frame;
         self.unfinished.clear();
         self.gathered.clear();
         self.input.clear();

@@ -20,8 +20,9 @@ use ipc_core::{Deadline, Interest, OsError, Resource, SendError, WaitSource, pla
 use rustix::io::Errno;
 
 use crate::end::End;
-use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD, TAGGED_PAYLOAD};
+use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD, PIPE_BUF, TAGGED_PAYLOAD};
 use crate::quiet::QuietWrites;
+use crate::run::{MARK, MARK_LEN, Sent};
 use crate::unfinished::TAG_LEN;
 
 /// Up to this length in bytes, a message is copied behind its header; the header of a longer one is
@@ -37,6 +38,10 @@ pub(crate) struct FrameWriter {
     max_message_bytes: usize,
     /// Which of many senders this is, where long messages must say so.
     tag: Option<u32>,
+    /// Whether messages of one length may go without headers.
+    has_runs: bool,
+    /// What was written last.
+    sent: Sent,
     writes: QuietWrites,
     /// Room for a short frame in one piece: copying costs less than a call that gathers.
     scratch: Vec<u8>,
@@ -49,8 +54,17 @@ impl FrameWriter {
     pub(crate) fn new(descriptor: OwnedFd, link: Resource, max_message_bytes: usize) -> Self {
         let writes = QuietWrites::new();
         let descriptor = End::new(descriptor);
-        let (scratch, owed) = (Vec::new(), Vec::new());
-        Self { descriptor, link, max_message_bytes, tag: None, writes, scratch, owed }
+        Self {
+            descriptor,
+            link,
+            max_message_bytes,
+            tag: None,
+            has_runs: false,
+            sent: Sent::Other,
+            writes,
+            scratch: Vec::new(),
+            owed: Vec::new(),
+        }
     }
 
     pub(crate) fn link(&self) -> &Resource {
@@ -63,6 +77,11 @@ impl FrameWriter {
 
     pub(crate) fn set_max_message_bytes(&mut self, bytes: usize) {
         self.max_message_bytes = bytes;
+    }
+
+    /// Allows runs, or not from now on: only where this sender is alone.
+    pub(crate) fn set_has_runs(&mut self, has_runs: bool) {
+        self.has_runs = has_runs;
     }
 
     /// From now on others write, too; long messages go in atomic pieces of this tag.
@@ -91,9 +110,12 @@ impl FrameWriter {
         self.descriptor.suit(deadline, message.len(), &self.link)?;
         self.finish_frame(deadline)?;
         // Without a limit of time there is nothing to take back: one frame, one call.
-        let is_one_frame = message.len() <= ATOMIC_PAYLOAD || deadline == Deadline::Never;
-        if message.len() <= ATOMIC_PAYLOAD || is_one_frame && self.tag.is_none() {
-            return self.write_frame(Header::whole(message.len()), &[], message, deadline);
+        let has_time = deadline == Deadline::Never;
+        if self.sent.is_run_of(message) && (message.len() <= PIPE_BUF || has_time) {
+            return self.write_whole(&[], message, deadline);
+        }
+        if message.len() <= ATOMIC_PAYLOAD || has_time && self.tag.is_none() {
+            return self.send_frame(message, deadline);
         }
         let piece_len = if self.tag.is_some() { TAGGED_PAYLOAD } else { PIECE_PAYLOAD };
         if deadline == Deadline::Now && !self.seems_to_hold(message.len(), piece_len)? {
@@ -102,6 +124,8 @@ impl FrameWriter {
         if let Some(tag) = self.tag {
             return self.write_pieces(tag, message, deadline);
         }
+        self.end_run(deadline)?;
+        self.sent = Sent::Other;
         let (body, last) = message.split_at(message.len() - ATOMIC_PAYLOAD);
         let mut continues = false;
         for piece in body.chunks(PIECE_PAYLOAD) {
@@ -110,6 +134,31 @@ impl FrameWriter {
             continues = true;
         }
         self.write_frame(Header { len: last.len(), continues, more: false }, &[], last, deadline)
+    }
+
+    /// Writes a message as one frame. Ends the run under way; begins one where that may save headers.
+    fn send_frame(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        let len = message.len();
+        let mut head = [0; MARK_LEN + HEADER_LEN];
+        head[..MARK_LEN].copy_from_slice(&MARK);
+        head[MARK_LEN..].copy_from_slice(&Header::whole(len).to_bytes());
+        let begins_run = self.has_runs && self.sent.begins_run(message);
+        if !begins_run && len > PIPE_BUF - head.len() {
+            self.end_run(deadline)?; // with it, the frame would not be atomic
+        }
+        let is_marked = begins_run || matches!(self.sent, Sent::Run { .. });
+        self.write_whole(&head[if is_marked { 0 } else { MARK_LEN }..], message, deadline)?;
+        self.sent = if begins_run { Sent::Run { len } } else { Sent::Frame { len } };
+        Ok(())
+    }
+
+    /// Ends the run under way, if there is one: headers follow.
+    pub(crate) fn end_run(&mut self, deadline: Deadline) -> Result<(), SendError> {
+        if matches!(self.sent, Sent::Run { .. }) {
+            self.write_whole(&[], &MARK, deadline)?; // atomic
+            self.sent = Sent::Other;
+        }
+        Ok(())
     }
 
     /// Writes a long message as frames that are each atomic, and say whose they are.
@@ -160,21 +209,41 @@ impl FrameWriter {
         payload: &[u8],
         deadline: Deadline,
     ) -> Result<(), SendError> {
-        let header = header.to_bytes();
+        if tag.is_empty() {
+            return self.write_whole(&header.to_bytes(), payload, deadline);
+        }
+        let mut head = [0; HEADER_LEN + TAG_LEN];
+        head[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+        head[HEADER_LEN..].copy_from_slice(tag);
+        self.write_whole(&head, payload, deadline) // atomic
+    }
+
+    /// Writes what precedes a payload, and the payload; keeps the rest of what was begun.
+    fn write_whole(
+        &mut self,
+        head: &[u8],
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
         let mut written = 0;
-        let result = if tag.len() + payload.len() <= COPIED_LEN_MAX {
+        let is_in_place = head.is_empty() && !placing::is_slow_to_write_behind(0, payload);
+        let result = if is_in_place {
+            self.write_all(&[payload], &mut written, deadline)
+        } else if payload.len() <= COPIED_LEN_MAX {
             let mut scratch = std::mem::take(&mut self.scratch);
-            let frame = in_one_piece(&mut scratch, &[&header, tag, payload]);
-            let result = self.write_all(&[frame], &mut written, deadline);
+            let result = self.write_all(
+                &[in_one_piece(&mut scratch, head, payload)],
+                &mut written,
+                deadline,
+            );
             self.scratch = scratch;
             result
         } else {
-            self.write_all(&[&header, payload], &mut written, deadline) // those with a tag are short
+            self.write_all(&[head, payload], &mut written, deadline)
         };
         if result.is_err() && written > 0 {
-            // Only of a frame without a tag: those with one are atomic.
-            self.owed.extend_from_slice(header.get(written..).unwrap_or_default());
-            self.owed.extend_from_slice(&payload[written.saturating_sub(HEADER_LEN)..]);
+            self.owed.extend_from_slice(head.get(written..).unwrap_or_default());
+            self.owed.extend_from_slice(&payload[written.saturating_sub(head.len())..]);
         }
         result
     }
@@ -246,20 +315,16 @@ impl FrameWriter {
     }
 }
 
-/// The parts of a frame, of which the last is the message, in one piece.
-fn in_one_piece<'a>(scratch: &'a mut Vec<u8>, parts: &[&[u8]; 3]) -> &'a [u8] {
-    let len: usize = parts.iter().map(|part| part.len()).sum();
+/// A payload behind what precedes it, in one piece.
+fn in_one_piece<'a>(scratch: &'a mut Vec<u8>, head: &[u8], payload: &[u8]) -> &'a [u8] {
+    let len = head.len() + payload.len();
     if scratch.len() < len + placing::SLACK_BYTES {
         scratch.resize(len + placing::SLACK_BYTES, 0);
     }
-    let from = placing::apart_from(parts[2], scratch);
+    let from = placing::apart_from(payload, scratch);
     let frame = &mut scratch[from..from + len];
-    let mut rest = &mut *frame;
-    for part in parts {
-        let (now, later) = rest.split_at_mut(part.len());
-        now.copy_from_slice(part);
-        rest = later;
-    }
+    frame[..head.len()].copy_from_slice(head);
+    frame[head.len()..].copy_from_slice(payload);
     frame
 }
 
