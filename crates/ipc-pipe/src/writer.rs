@@ -124,7 +124,7 @@ impl FrameWriter {
         if let Some(tag) = self.tag {
             return self.write_pieces(tag, message, deadline);
         }
-        self.end_run(deadline)?;
+        self.write_mark(deadline)?;
         self.sent = Sent::Other;
         let (body, last) = message.split_at(message.len() - ATOMIC_PAYLOAD);
         let mut continues = false;
@@ -144,7 +144,7 @@ impl FrameWriter {
         head[MARK_LEN..].copy_from_slice(&Header::whole(len).to_bytes());
         let begins_run = self.has_runs && self.sent.begins_run(message);
         if !begins_run && len > PIPE_BUF - head.len() {
-            self.end_run(deadline)?; // with it, the frame would not be atomic
+            self.write_mark(deadline)?; // with it, the frame would not be atomic
         }
         let is_marked = begins_run || matches!(self.sent, Sent::Run { .. });
         self.write_whole(&head[if is_marked { 0 } else { MARK_LEN }..], message, deadline)?;
@@ -153,12 +153,18 @@ impl FrameWriter {
     }
 
     /// Ends the run under way, if there is one: headers follow.
-    pub(crate) fn end_run(&mut self, deadline: Deadline) -> Result<(), SendError> {
+    fn write_mark(&mut self, deadline: Deadline) -> Result<(), SendError> {
         if matches!(self.sent, Sent::Run { .. }) {
             self.write_whole(&[], &MARK, deadline)?; // atomic
             self.sent = Sent::Other;
         }
         Ok(())
+    }
+
+    /// Ends the run under way, if there is one, without waiting: other bytes than ours follow.
+    pub(crate) fn end_run(&mut self) -> Result<(), SendError> {
+        self.descriptor.suit(Deadline::Now, MARK_LEN, &self.link)?;
+        self.write_mark(Deadline::Now)
     }
 
     /// Writes a long message as frames that are each atomic, and say whose they are.
