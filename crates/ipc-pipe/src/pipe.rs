@@ -276,6 +276,7 @@ pub(crate) fn check_end(
 }
 
 impl Sender for PipeSender {
+    #[inline(always)] // see `FrameWriter::send`
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         self.writer.send(message, deadline)
     }
@@ -290,6 +291,7 @@ impl Sender for PipeSender {
 }
 
 impl Receiver for PipeReceiver {
+    #[inline(always)] // see `FrameWriter::send`
     fn recv_deadline(
         &mut self,
         buffer: &mut [u8],

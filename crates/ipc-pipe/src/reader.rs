@@ -26,6 +26,8 @@ use crate::rendezvous;
 use crate::run::{MARK, MARK_LEN, Next};
 use crate::unfinished::{TAG_LEN, Unfinished};
 
+mod quick;
+
 /// Pauses of the processor between two looks, some 500 ns: a look is a system call, and takes the pipe's
 /// lock from the writer.
 const PAUSES_PER_LOOK: u32 = 24;
@@ -183,7 +185,7 @@ impl FrameReader {
         self.descriptor
     }
 
-    pub(crate) fn receive(
+    fn receive_with_care(
         &mut self,
         buffer: &mut [u8],
         deadline: Deadline,
@@ -370,13 +372,7 @@ impl FrameReader {
                 Err(error) => return Err(OsError::new("read", &self.link, error)),
             };
         self.received += read as u64;
-        if read < MARK_LEN || message.starts_with(&MARK) {
-            self.input.hold(&[&message[..read]]);
-        } else {
-            self.gathered.begin_in_buffer(read);
-            self.frame = Some(FrameUnderWay { missing: message.len() - read, more: false });
-            self.input.clear();
-        }
+        self.take_of_run(message, read);
         Ok(Fill::Bytes)
     }
 

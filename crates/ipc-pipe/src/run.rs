@@ -5,6 +5,7 @@
 //! page more, which is a third of the time (`benches/record/2026-11-29-pipe-framing.md`); they also cost
 //! each message a copy, or a call that gathers.
 
+use crate::end::SHORT_LEN_MAX;
 use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIPE_BUF};
 
 /// The word that begins and ends a run, as its bytes. As a header it would be that of a frame amid a
@@ -77,12 +78,17 @@ impl Sent {
         self == Self::Run { len: message.len() } && !message.starts_with(&MARK)
     }
 
-    /// Whether a run is to begin with this message, which is one frame: when it is as long as the one before. One that would be written whole or not at all
-    /// stays so, behind the mark.
+    /// Whether a run is to begin with this message, which is one frame: when it is as long as the one
+    /// before. One that would be written whole or not at all stays so, behind the mark.
+    ///
+    /// Long ones gain nothing: their header is next to nothing, and with it the two sides of the pipe take turns to
+    /// sleep less often.
     pub(crate) fn begins_run(self, message: &[u8]) -> bool {
         let len = message.len();
         let stays_atomic = MARK_LEN + HEADER_LEN + len <= PIPE_BUF;
-        self == Self::Frame { len } && len >= MARK_LEN && (stays_atomic || len > ATOMIC_PAYLOAD)
+        self == Self::Frame { len }
+            && (MARK_LEN..=SHORT_LEN_MAX).contains(&len)
+            && (stays_atomic || len > ATOMIC_PAYLOAD)
     }
 }
 
@@ -131,6 +137,7 @@ mod tests {
         assert!(begins(ATOMIC_PAYLOAD - MARK_LEN, ATOMIC_PAYLOAD - MARK_LEN));
         assert!(!begins(ATOMIC_PAYLOAD, ATOMIC_PAYLOAD), "would not be atomic any more");
         assert!(begins(PIPE_BUF, PIPE_BUF));
+        assert!(!begins(SHORT_LEN_MAX + 1, SHORT_LEN_MAX + 1));
         assert!(!Sent::Other.begins_run(b"hello"));
     }
 }

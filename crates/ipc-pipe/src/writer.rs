@@ -19,15 +19,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use ipc_core::{Deadline, Interest, OsError, Resource, SendError, WaitSource, placing, poll};
 use rustix::io::Errno;
 
-use crate::end::End;
+use crate::end::{End, SHORT_LEN_MAX};
 use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header, PIECE_PAYLOAD, PIPE_BUF, TAGGED_PAYLOAD};
 use crate::quiet::QuietWrites;
 use crate::run::{MARK, MARK_LEN, Sent};
 use crate::unfinished::TAG_LEN;
-
-/// Up to this length in bytes, a message is copied behind its header; the header of a longer one is
-/// written by a call that gathers. At least [`ATOMIC_PAYLOAD`].
-const COPIED_LEN_MAX: usize = 16 * 1024;
 
 /// The write end of a pipe that carries frames.
 #[derive(Debug)]
@@ -102,7 +98,78 @@ impl FrameWriter {
         self.descriptor
     }
 
+    /// Sends a message. Inline, and the system call in it: the first return after a system call, from a
+    /// function that was entered before it, costs 80 ns (`benches/record/2026-11-29-pipe-framing.md`).
+    #[inline(always)]
     pub(crate) fn send(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        let Some(ready) = self.make_ready(message, deadline) else {
+            return self.send_with_care(message, deadline);
+        };
+        let bytes = ready.copied.map_or(message, |(from, end)| &self.scratch[from..end]);
+        match rustix::io::write(&self.descriptor, bytes) {
+            Ok(len) if len == bytes.len() => {
+                self.sent = ready.sent;
+                Ok(())
+            }
+            Ok(len) => self.go_on(ready, message, len, deadline),
+            Err(Errno::AGAIN) if deadline == Deadline::Now => Err(SendError::Full),
+            Err(_) => self.send_with_care(message, deadline), // nothing was written
+        }
+    }
+
+    /// Sees to it that a plain `write(2)` sends the message, if that may be.
+    fn make_ready(&mut self, message: &[u8], deadline: Deadline) -> Option<Ready> {
+        let len = message.len();
+        if len > self.max_message_bytes.min(SHORT_LEN_MAX) || !self.owed.is_empty() {
+            return None;
+        }
+        self.descriptor.suit(deadline, len, &self.link).ok()?;
+        let (head, sent) = if self.sent.is_run_of(message) {
+            (Head::NONE, self.sent)
+        } else {
+            self.head_of_frame(message)
+        };
+        let head = head.bytes();
+        let may_take_parts = deadline == Deadline::Never && self.tag.is_none();
+        let is_one_write = head.len() + len <= PIPE_BUF || len > ATOMIC_PAYLOAD && may_take_parts;
+        if !is_one_write || !self.writes.is_ignored() {
+            return None;
+        }
+        let is_in_place = head.is_empty() && !placing::is_slow_to_write_behind(0, message);
+        let copied = (!is_in_place).then(|| copy_behind(&mut self.scratch, head, message));
+        Some(Ready { copied, sent })
+    }
+
+    /// Writes the rest of a message of which `written` bytes are written.
+    #[cold]
+    fn go_on(
+        &mut self,
+        ready: Ready,
+        message: &[u8],
+        mut written: usize,
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
+        let scratch = std::mem::take(&mut self.scratch);
+        let bytes = ready.copied.map_or(message, |(from, end)| &scratch[from..end]);
+        let result = self.write_all(&[bytes], &mut written, deadline);
+        if result.is_err() {
+            self.owed.extend_from_slice(&bytes[written..]);
+        }
+        self.sent = ready.sent;
+        self.scratch = scratch;
+        result
+    }
+
+    /// What precedes a message that is one frame, and what was sent last when it is.
+    fn head_of_frame(&self, message: &[u8]) -> (Head, Sent) {
+        let len = message.len();
+        let begins_run = self.has_runs && self.sent.begins_run(message);
+        let is_marked = begins_run || matches!(self.sent, Sent::Run { .. });
+        let sent = if begins_run { Sent::Run { len } } else { Sent::Frame { len } };
+        (Head::of_frame(len, is_marked), sent)
+    }
+
+    fn send_with_care(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let max = self.max_message_bytes;
         if message.len() > max {
             return Err(SendError::TooLong { len: message.len(), max, link: self.link.clone() });
@@ -138,17 +205,14 @@ impl FrameWriter {
 
     /// Writes a message as one frame. Ends the run under way; begins one where that may save headers.
     fn send_frame(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
-        let len = message.len();
-        let mut head = [0; MARK_LEN + HEADER_LEN];
-        head[..MARK_LEN].copy_from_slice(&MARK);
-        head[MARK_LEN..].copy_from_slice(&Header::whole(len).to_bytes());
-        let begins_run = self.has_runs && self.sent.begins_run(message);
-        if !begins_run && len > PIPE_BUF - head.len() {
+        let (head, sent) = self.head_of_frame(message);
+        let begins_run = matches!(sent, Sent::Run { .. });
+        if !begins_run && head.bytes().len() + message.len() > PIPE_BUF {
             self.write_mark(deadline)?; // with it, the frame would not be atomic
         }
-        let is_marked = begins_run || matches!(self.sent, Sent::Run { .. });
-        self.write_whole(&head[if is_marked { 0 } else { MARK_LEN }..], message, deadline)?;
-        self.sent = if begins_run { Sent::Run { len } } else { Sent::Frame { len } };
+        let (head, sent) = self.head_of_frame(message);
+        self.write_whole(head.bytes(), message, deadline)?;
+        self.sent = sent;
         Ok(())
     }
 
@@ -235,13 +299,10 @@ impl FrameWriter {
         let is_in_place = head.is_empty() && !placing::is_slow_to_write_behind(0, payload);
         let result = if is_in_place {
             self.write_all(&[payload], &mut written, deadline)
-        } else if payload.len() <= COPIED_LEN_MAX {
+        } else if payload.len() <= SHORT_LEN_MAX {
             let mut scratch = std::mem::take(&mut self.scratch);
-            let result = self.write_all(
-                &[in_one_piece(&mut scratch, head, payload)],
-                &mut written,
-                deadline,
-            );
+            let (from, end) = copy_behind(&mut scratch, head, payload);
+            let result = self.write_all(&[&scratch[from..end]], &mut written, deadline);
             self.scratch = scratch;
             result
         } else {
@@ -321,8 +382,37 @@ impl FrameWriter {
     }
 }
 
-/// A payload behind what precedes it, in one piece.
-fn in_one_piece<'a>(scratch: &'a mut Vec<u8>, head: &[u8], payload: &[u8]) -> &'a [u8] {
+/// A message that a plain write sends.
+struct Ready {
+    /// Where in the scratch space it lies behind its header, if not in place.
+    copied: Option<(usize, usize)>,
+    /// What was sent last when it is.
+    sent: Sent,
+}
+
+/// What precedes a message.
+struct Head {
+    bytes: [u8; MARK_LEN + HEADER_LEN],
+    from: usize,
+}
+
+impl Head {
+    const NONE: Self = Self { bytes: [0; MARK_LEN + HEADER_LEN], from: MARK_LEN + HEADER_LEN };
+
+    fn of_frame(len: usize, is_marked: bool) -> Self {
+        let mut bytes = [0; MARK_LEN + HEADER_LEN];
+        bytes[..MARK_LEN].copy_from_slice(&MARK);
+        bytes[MARK_LEN..].copy_from_slice(&Header::whole(len).to_bytes());
+        Self { bytes, from: if is_marked { 0 } else { MARK_LEN } }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.from..]
+    }
+}
+
+/// Puts a payload behind what precedes it, in one piece; tells where it begins and ends.
+fn copy_behind(scratch: &mut Vec<u8>, head: &[u8], payload: &[u8]) -> (usize, usize) {
     let len = head.len() + payload.len();
     if scratch.len() < len + placing::SLACK_BYTES {
         scratch.resize(len + placing::SLACK_BYTES, 0);
@@ -331,7 +421,7 @@ fn in_one_piece<'a>(scratch: &'a mut Vec<u8>, head: &[u8], payload: &[u8]) -> &'
     let frame = &mut scratch[from..from + len];
     frame[..head.len()].copy_from_slice(head);
     frame[head.len()..].copy_from_slice(payload);
-    frame
+    (from, from + len)
 }
 
 impl AsFd for FrameWriter {
