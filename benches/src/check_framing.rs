@@ -181,7 +181,7 @@ fn compare<S: Sender>(
         figures[0],
         figures[1],
         figures[2],
-        pages(size),
+        if name == "pipe" { pages(size) } else { String::new() },
     );
     Ok(best <= ALLOWED)
 }

@@ -5,9 +5,12 @@
 //! that are there, but then it would be ahead of its writer most of the time and sleep, and each write
 //! would have to wake it: that costs more than the calls that it saves (measured: 490 ns a message
 //! instead of 430 by a reader that sleeps at once, and 570 by one that looks first). Of a FIFO it takes
-//! all that its buffer holds, so that whoever reads after it begins at a header. It gathers a message of several frames in memory of its own. So a message that does not
-//! fit the caller's buffer stays here, and one whose sender dies half-way is dropped. Nothing is
-//! allocated on the word of a header: memory grows with the bytes that have come.
+//! all that its buffer holds, so that whoever reads after it begins at a header. Messages of a run, whose
+//! length it knows, it reads to where they belong.
+//!
+//! It gathers a message of several frames in memory of its own. So a message that does not fit the caller's
+//! buffer stays here, and one whose sender dies half-way is dropped. Nothing is allocated on the word of a
+//! header: memory grows with the bytes that have come.
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

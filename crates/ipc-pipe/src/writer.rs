@@ -8,6 +8,9 @@
 //! rest of that frame (at most 64 KiB), and writes it before anything else. A send without a limit of
 //! time has nothing to take back, and writes one frame of any length with one call that blocks.
 //!
+//! Within a run (see [`crate::frame`]), what is atomic or without a limit of time goes without a header; for anything
+//! else the run is ended first, by a mark alone, which is no part of a message.
+//!
 //! The price: the frames of a message that was given up have used the link, and a message longer than
 //! what the pipe holds cannot be sent without waiting, since it needs the receiver's help. The
 //! alternative was to accept a message once it is begun and keep its rest here. But then the rest
@@ -124,7 +127,7 @@ impl FrameWriter {
             return None;
         }
         self.descriptor.suit(deadline, len, &self.link).ok()?;
-        let (head, sent) = if self.sent.is_run_of(message) {
+        let (head, sent) = if self.goes_without_header(message) {
             (Head::NONE, self.sent)
         } else {
             self.head_of_frame(message)
@@ -160,6 +163,10 @@ impl FrameWriter {
         result
     }
 
+    fn goes_without_header(&self, message: &[u8]) -> bool {
+        self.has_runs && self.sent.is_run_of(message)
+    }
+
     /// What precedes a message that is one frame, and what was sent last when it is.
     fn head_of_frame(&self, message: &[u8]) -> (Head, Sent) {
         let len = message.len();
@@ -178,7 +185,7 @@ impl FrameWriter {
         self.finish_frame(deadline)?;
         // Without a limit of time there is nothing to take back: one frame, one call.
         let has_time = deadline == Deadline::Never;
-        if self.sent.is_run_of(message) && (message.len() <= PIPE_BUF || has_time) {
+        if self.goes_without_header(message) && (message.len() <= PIPE_BUF || has_time) {
             return self.write_whole(&[], message, deadline);
         }
         if message.len() <= ATOMIC_PAYLOAD || has_time && self.tag.is_none() {
