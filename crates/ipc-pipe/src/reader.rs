@@ -74,8 +74,10 @@ pub(crate) struct FrameReader {
     unfinished: Unfinished,
     /// How many bytes have come from the kernel, those that still lie in `input` among them.
     received: u64,
-    /// Length of the last message: the best guess for the next, once there was one.
-    last_len: Option<usize>,
+    /// Length of the last message, and the best guess for the next, once there was one: the greater length of
+    /// the last two. What is read beyond a message costs less than a second call for its rest.
+    last_len: usize,
+    guess: Option<usize>,
     strategy: WaitStrategy,
     /// How often to look again before sleeping.
     budget: SpinBudget,
@@ -145,7 +147,8 @@ impl FrameReader {
             frame: None,
             unfinished: Unfinished::default(),
             received: 0,
-            last_len: None,
+            last_len: 0,
+            guess: None,
             strategy: WaitStrategy::Park,
             budget: SpinBudget::new(WaitStrategy::Park),
             poisoned: None,
@@ -256,7 +259,7 @@ impl FrameReader {
     fn suit(&mut self, deadline: Deadline) -> Result<(), OsError> {
         let patience = if self.strategy == WaitStrategy::Park { deadline } else { Deadline::Now };
         let missing = self.frame.as_ref().map_or(0, |frame| frame.missing);
-        let expected = self.last_len.unwrap_or(0).max(missing);
+        let expected = self.guess.unwrap_or(0).max(missing);
         self.descriptor.suit(patience, expected, &self.link)
     }
 
@@ -269,7 +272,7 @@ impl FrameReader {
     fn fill_into(&mut self, buffer: &mut [u8]) -> Result<Fill, OsError> {
         let is_between_messages = self.frame.is_none() && self.gathered.is_empty();
         // Where it may be read alone, and there was one to guess from.
-        let guess = self.last_len.filter(|_| !self.rules.many_senders);
+        let guess = self.guess.filter(|_| !self.rules.many_senders);
         let copied_len_max = copied_len_max(buffer);
         if is_between_messages && self.input.bytes().is_empty() {
             match self.next {
@@ -331,7 +334,7 @@ impl FrameReader {
     }
 
     /// Reads between two messages with one call that puts the next straight into the caller's buffer,
-    /// on the guess that it is as long as the last one.
+    /// on a guess of its length.
     fn fill_in_place(&mut self, guess: usize, buffer: &mut [u8]) -> Result<Fill, OsError> {
         let guess = guess.min(buffer.len());
         let mut header = [0; HEADER_LEN];
@@ -350,14 +353,13 @@ impl FrameReader {
         let of_header = read.min(HEADER_LEN);
         let of_message = read - of_header;
         let found = Header::from_bytes(header);
-        let is_of_one_message = of_header == HEADER_LEN
-            && found.is_whole()
-            && self.check(found).is_ok()
-            && found.len >= of_message;
-        if is_of_one_message && found.len <= buffer.len() {
-            self.gathered.begin_in_buffer(of_message);
-            self.frame = Some(FrameUnderWay { missing: found.len - of_message, more: false });
-            self.input.clear();
+        let is_whole_message =
+            of_header == HEADER_LEN && found.is_whole() && self.check(found).is_ok();
+        if is_whole_message && found.len <= buffer.len() {
+            let of_this = of_message.min(found.len);
+            self.gathered.begin_in_buffer(of_this);
+            self.frame = Some(FrameUnderWay { missing: found.len - of_this, more: false });
+            self.input.hold(&[&buffer[of_this..of_message]]); // of the next
         } else {
             self.input.hold(&[&header[..of_header], &buffer[..of_message]]);
         }
@@ -534,7 +536,8 @@ impl FrameReader {
                 self.frame = None;
             }
         }
-        self.last_len = Some(needed);
+        self.guess = Some(needed.max(self.last_len));
+        self.last_len = needed;
         self.next = self.next.after_message(needed);
         Ok(Received::of_len(needed))
     }

@@ -1,49 +1,34 @@
 //! Messages of one length, which go over a pipe without headers, between two processes: whatever they
 //! contain, and whatever comes between them.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use ipc_core::{Deadline, OpenErrorKind, Receiver, RecvError, SendError, Sender, WaitStrategy};
-use ipc_pipe::testing::Pipe;
 use ipc_pipe::{ATOMIC_PAYLOAD, PipeReceiver, PipeSender};
 use ipc_testing::process::wait_until_parked;
-use ipc_testing::{Guest, Host, Scope, Transport, between_processes, start_program};
+use ipc_testing::{between_processes, start_program};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use ends::{join_receiver, join_sender, receiver_from, sender_to};
+
+mod ends;
 
 /// The word before and after a run, as documented.
 const MARK: [u8; 4] = [0xe3, 0x9d, 0xa6, 0xf1];
 
-fn sender_to(guest: &mut Guest) -> PipeSender {
-    let (invitation, pending) = Pipe.invite_receiver(&Scope::new()).expect("a pipe");
-    guest.invite(invitation);
-    pending.complete(guest.pid()).expect("it is whole")
-}
-
-fn receiver_from(guest: &mut Guest) -> PipeReceiver {
-    let (invitation, pending) = Pipe.invite_sender(&Scope::new()).expect("a pipe");
-    guest.invite(invitation);
-    pending.complete(guest.pid()).expect("it is whole")
-}
-
-fn join_receiver(host: &mut Host) -> PipeReceiver {
-    Pipe.join_as_receiver(host.invitation()).expect("the read end of a pipe")
-}
-
-fn join_sender(host: &mut Host) -> PipeSender {
-    Pipe.join_as_sender(host.invitation()).expect("the write end of a pipe")
-}
-
 /// A sender, and the bytes that it writes.
-fn sender_and_its_bytes() -> (PipeSender, std::io::PipeReader) {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    (PipeSender::try_from(OwnedFd::from(writer)).expect("a write end"), reader)
+fn sender_and_its_bytes() -> (PipeSender, File) {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+    (PipeSender::try_from(writer).expect("a write end"), reader.into())
 }
 
 fn receiver_of(bytes: &[u8]) -> PipeReceiver {
-    let (reader, mut writer) = std::io::pipe().expect("a pipe");
-    writer.write_all(bytes).expect("there is room");
-    PipeReceiver::try_from(OwnedFd::from(reader)).expect("a read end")
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+    File::from(writer).write_all(bytes).expect("there is room");
+    PipeReceiver::try_from(reader).expect("a read end")
 }
 
 /// What the messages of a stream are, by their number: runs of lengths that matter, single ones between

@@ -84,7 +84,7 @@ impl FrameReader {
                 .then_some(Plan::InPlace { len });
         }
         let whole = self.input.room().len();
-        match self.last_len.filter(|_| !self.rules.many_senders) {
+        match self.guess.filter(|_| !self.rules.many_senders) {
             None => Some(Plan::ToInput { len: whole }),
             Some(len) if len <= copied_len_max(buffer).min(whole - HEADER_LEN) => {
                 Some(Plan::ToInput { len: HEADER_LEN + len })
