@@ -61,7 +61,11 @@ impl FrameReader {
                     Plan::ToInput { .. } => self.input.end += read,
                 }
             }
-            Err(Errno::AGAIN) if !self.wait_for_bytes(deadline)? => {
+            // Who looks before it sleeps goes on to look.
+            Err(Errno::AGAIN)
+                if (deadline == Deadline::Now || self.strategy == WaitStrategy::Park)
+                    && !self.wait_for_bytes(deadline)? =>
+            {
                 return Err(RecvError::no_message(deadline));
             }
             _ => {} // bytes, an end or an error: a look with care finds it
@@ -75,7 +79,7 @@ impl FrameReader {
             && self.gathered.is_empty()
             && self.input.bytes().is_empty()
             && self.poisoned.is_none();
-        if !is_between_messages || self.strategy != WaitStrategy::Park {
+        if !is_between_messages {
             return None;
         }
         self.suit(deadline).ok()?;
