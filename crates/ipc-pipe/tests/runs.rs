@@ -1,6 +1,7 @@
 //! Messages of one length, which go over a pipe without headers, between two processes: whatever they
 //! contain, and whatever comes between them.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -348,4 +349,52 @@ fn python_reads_runs() {
     let output = python.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{MESSAGES} {total}"));
+}
+
+/// At the edges of what is atomic, with and without runs under way, and with a pipe that is nearly full.
+#[test]
+fn what_was_accepted_is_received_and_nothing_else() {
+    const LENGTHS: [usize; 9] =
+        [4, 4088, 4091, ATOMIC_PAYLOAD, ATOMIC_PAYLOAD + 1, 4096, 4097, 8192, 16_384];
+    let (mut sender, mut receiver) = ipc_pipe::pipe().expect("a pipe");
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as usize % below
+    };
+    let mut waiting = VecDeque::new();
+    let (mut message, mut len, mut refused) = (Vec::new(), 4, 0);
+    for number in 0..30_000 {
+        if random(3) == 0 {
+            len = LENGTHS[random(LENGTHS.len())];
+        }
+        let sent = vec![number as u8; len];
+        let result = match random(20) {
+            0 => sender.send_deadline(&sent, Deadline::after(Duration::from_micros(20))),
+            _ if waiting.is_empty() => sender.send(&sent), // there is room
+            _ => sender.try_send(&sent),
+        };
+        match result {
+            Ok(()) => waiting.push_back(sent),
+            Err(SendError::Full | SendError::TimedOut) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        let received = match random(12) {
+            0 => waiting.len(),
+            1 => random(3).min(waiting.len()),
+            _ => 0,
+        };
+        for _ in 0..received {
+            receiver.recv_to_vec(&mut message, Deadline::Now).expect("it was accepted");
+            assert!(Some(&message) == waiting.front(), "before message {number}");
+            waiting.pop_front();
+        }
+        if waiting.is_empty() {
+            let error = receiver.recv_to_vec(&mut message, Deadline::Now).expect_err("no more");
+            assert!(matches!(error, RecvError::Empty), "{error}");
+        }
+    }
+    assert!(refused > 1_000, "{refused}");
 }
