@@ -52,6 +52,31 @@ pub fn apart_from(message: &[u8], storage: &[u8]) -> usize {
     distance(storage, place)
 }
 
+/// Like [`apart_from`], for a copy that lies behind a header of `header_len` bytes: the distance of the header.
+/// The copy begins a line of the processor's cache, from where the kernel copies quickest.
+pub fn apart_from_behind(header_len: usize, message: &[u8], storage: &[u8]) -> usize {
+    let place = apart(message) / STUMBLING_BYTES * STUMBLING_BYTES;
+    distance(storage, place.wrapping_sub(header_len))
+}
+
+/// Where in `storage` to put what will be read from the kernel's pages and then copied to `buffer`, as a
+/// distance of less than [`SLACK_BYTES`] from its beginning. What follows there may lie up to
+/// [`STUMBLING_BYTES`] later in its page, as behind headers.
+pub fn on_the_way_to(buffer: &[u8], storage: &[u8]) -> usize {
+    distance(storage, apart(buffer))
+}
+
+/// A place half a page off that of `bytes`, but not near where a page begins.
+fn apart(bytes: &[u8]) -> usize {
+    let half_a_page_off = (place_of(bytes) + PAGE_BYTES / 2) % PAGE_BYTES;
+    let near = 2 * STUMBLING_BYTES;
+    if (near..PAGE_BYTES - near).contains(&half_a_page_off) {
+        half_a_page_off
+    } else {
+        PAGE_BYTES / 4
+    }
+}
+
 fn distance(storage: &[u8], place: usize) -> usize {
     place.wrapping_sub(place_of(storage)) % PAGE_BYTES
 }
@@ -74,6 +99,37 @@ mod tests {
                 assert!(!is_slow(place_of(message), payload), "{} to {payload}", place_of(message));
             }
             assert!(!is_slow(place, 0), "{place} to a page of the kernel's");
+        }
+    }
+
+    #[test]
+    fn a_copy_behind_a_header_is_quick_and_begins_a_line() {
+        let storage = vec![0; 3 * PAGE_BYTES];
+        let messages = vec![0; 2 * PAGE_BYTES];
+        for start in 0..PAGE_BYTES {
+            let message = &messages[start..];
+            let from = apart_from_behind(4, message, &storage);
+            assert!(from < SLACK_BYTES);
+            let copy = place_of(&storage[from + 4..]);
+            assert_eq!(copy % STUMBLING_BYTES, 0);
+            assert!(!is_slow(place_of(message), copy), "{} to {copy}", place_of(message));
+            assert!(!is_slow(copy, 0) && !is_slow(copy - 4, 0), "{copy} to a page of the kernel's");
+        }
+    }
+
+    #[test]
+    fn what_is_read_on_the_way_to_a_buffer_is_quick_to_read_and_to_copy() {
+        let storage = vec![0; 3 * PAGE_BYTES];
+        let buffers = vec![0; 2 * PAGE_BYTES];
+        for start in 0..PAGE_BYTES {
+            let buffer = &buffers[start..];
+            let from = on_the_way_to(buffer, &storage);
+            assert!(from < SLACK_BYTES);
+            for further in 0..=STUMBLING_BYTES {
+                let stop = place_of(&storage[from + further..]);
+                assert!(!is_slow(0, stop), "to {stop} from a page of the kernel's");
+                assert!(!is_slow(stop, place_of(buffer)), "{stop} to {}", place_of(buffer));
+            }
         }
     }
 

@@ -2,8 +2,6 @@
 
 use ipc_core::placing;
 
-use crate::frame::Header;
-
 /// How far memory for a message grows ahead of its bytes.
 const GROWTH_STEP: usize = 64 * 1024;
 
@@ -25,10 +23,6 @@ impl Input {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.storage[self.origin..][self.start..self.end]
-    }
-
-    pub(crate) fn header(&self) -> Option<Header> {
-        self.bytes().first_chunk().copied().map(Header::from_bytes)
     }
 
     pub(crate) fn clear(&mut self) {

@@ -11,8 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use ipc_core::{Deadline, OsError, Resource};
 use rustix::fs::OFlags;
 
-/// Up to this length in bytes, a message is a short one, sent by calls that block.
-const SHORT_LEN_MAX: usize = 16 * 1024;
+/// Up to this length in bytes, a message is a short one, sent by calls that block. It is copied behind its header,
+/// if it has one; the header of a longer one is written by a call that gathers. Only short ones make runs.
+pub(crate) const SHORT_LEN_MAX: usize = 16 * 1024;
 
 /// An end of a pipe, of which nobody else uses the open file description meanwhile.
 #[derive(Debug)]

@@ -356,6 +356,7 @@ impl FifoReceiver {
 }
 
 impl Sender for FifoSender {
+    #[inline(always)] // see `FrameWriter::send`
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         if message.len() > ATOMIC_PAYLOAD && !self.writer.has_tag() {
             let tag = rendezvous::claim_tag(self.as_fd(), self.writer.link())?;
@@ -374,6 +375,7 @@ impl Sender for FifoSender {
 }
 
 impl Receiver for FifoReceiver {
+    #[inline(always)] // see `FrameWriter::send`
     fn recv_deadline(
         &mut self,
         buffer: &mut [u8],

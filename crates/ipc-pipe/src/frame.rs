@@ -29,6 +29,20 @@
 //!   the sender dies: so the receiver knows whose unfinished messages to forget. No sender waits for
 //!   another, and one that is stopped amid a message holds up nobody.
 //!
+//! On a pipe, which has one sender, messages of one length may follow one another without headers: a **run**.
+//! The **mark**, the word `0xf1a69de3` (little-endian, [`crate::run::MARK`]), stands before the header of a
+//! message that is one frame, of at least 4 bytes, and says that those behind it are as long and have no
+//! headers. It stands again where the run ends: a header follows. A message that begins with the mark's
+//! four bytes is never sent without a header, so a receiver that finds them knows what they are. The mark alone
+//! is no message: a sender may write it before it knows whether there is room for the next frame.
+//!
+//! ```text
+//!   len=4 "abcd"  MARK len=4 "efgh"  "ijkl"  "mnop"  MARK len=1 "q"
+//! ```
+//!
+//! Our senders begin a run with the second message of a length, if it is at most 16 KiB long. Within a run, up to
+//! [`PIPE_BUF`] bytes are one atomic write.
+//!
 //! Our senders put at most [`PIECE_PAYLOAD`] bytes into a frame. Receivers take a frame of any length
 //! that keeps the message within the link's maximum.
 

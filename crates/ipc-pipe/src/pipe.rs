@@ -59,6 +59,14 @@ pub fn pipe() -> Result<(PipeSender, PipeReceiver), OpenError> {
 /// a receiver that reads meanwhile: [`try_send`](Sender::try_send) of it answers
 /// [`Full`](SendError::Full). [`set_capacity_bytes`](Self::set_capacity_bytes) makes more room.
 ///
+/// # Runs
+///
+/// Messages of one length that follow one another go without headers, as a **run**: how it begins and ends
+/// says [the crate's documentation](crate#the-frame-for-other-languages). So a stream of such messages costs what
+/// a bare loop of `write` and `read` does. It takes a receiver that has read the stream from its beginning, and no
+/// second sender on a duplicate of this end (that is what a [`Fifo`](crate::Fifo) is for). A receiver of another
+/// language may know no runs: then [`without_runs`](Self::without_runs).
+///
 /// # Descriptors
 ///
 /// The descriptor is non-blocking. That flag belongs to the open file description, which everyone
@@ -91,6 +99,13 @@ impl PipeSender {
         self
     }
 
+    /// Sends every message behind a header, for receivers that know no runs.
+    #[must_use]
+    pub fn without_runs(mut self) -> Self {
+        self.writer.set_has_runs(false);
+        self
+    }
+
     /// How many bytes the pipe holds, frames included (`F_GETPIPE_SZ`).
     ///
     /// # Errors
@@ -116,12 +131,14 @@ impl PipeSender {
     /// # Errors
     ///
     /// [`OpenErrorKind::InvalidOption`] if a send that timed out has left part of a frame to be
-    /// written; the end is closed.
-    pub fn into_stream(self) -> Result<PipeWriter, OpenError> {
-        if self.writer.is_between_frames() {
-            Ok(PipeWriter::new(self.writer))
-        } else {
-            Err(amid_a_frame("into_stream", self.writer.link()))
+    /// written, or the pipe is too full to take the end of a run of messages (four bytes); the end is closed.
+    pub fn into_stream(mut self) -> Result<PipeWriter, OpenError> {
+        match self.writer.end_run() {
+            // Without a receiver nobody misses it.
+            Ok(()) | Err(SendError::PeerGone { .. }) if self.writer.is_between_frames() => {
+                Ok(PipeWriter::new(self.writer))
+            }
+            _ => Err(amid_a_frame("into_stream", self.writer.link())),
         }
     }
 
@@ -175,7 +192,8 @@ impl PipeReceiver {
     ///
     /// # Errors
     ///
-    /// [`OpenErrorKind::InvalidOption`] if it holds bytes that it has read; the end is closed.
+    /// [`OpenErrorKind::InvalidOption`] if it holds bytes that it has read, or is amid a run of messages;
+    /// the end is closed.
     pub fn into_stream(self) -> Result<PipeReader, OpenError> {
         if self.reader.is_between_frames() {
             Ok(PipeReader::new(self.reader))
@@ -206,7 +224,9 @@ impl TryFrom<OwnedFd> for PipeSender {
     fn try_from(descriptor: OwnedFd) -> Result<Self, OpenError> {
         let link = Resource::unnamed("pipe");
         adopt(&descriptor, OFlags::WRONLY, &link)?;
-        Ok(Self { writer: FrameWriter::new(descriptor, link, DEFAULT_MAX_MESSAGE_BYTES) })
+        let mut writer = FrameWriter::new(descriptor, link, DEFAULT_MAX_MESSAGE_BYTES);
+        writer.set_has_runs(true);
+        Ok(Self { writer })
     }
 }
 
@@ -256,6 +276,7 @@ pub(crate) fn check_end(
 }
 
 impl Sender for PipeSender {
+    #[inline(always)] // see `FrameWriter::send`
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         self.writer.send(message, deadline)
     }
@@ -270,6 +291,7 @@ impl Sender for PipeSender {
 }
 
 impl Receiver for PipeReceiver {
+    #[inline(always)] // see `FrameWriter::send`
     fn recv_deadline(
         &mut self,
         buffer: &mut [u8],

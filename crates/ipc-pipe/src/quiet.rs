@@ -56,7 +56,8 @@ impl QuietWrites {
         }
     }
 
-    fn is_ignored(&mut self) -> bool {
+    /// Whether the program ignores the signal, so that a plain `write(2)` is quiet.
+    pub(crate) fn is_ignored(&mut self) -> bool {
         let now = Some(clock_gettime(ClockId::MonotonicCoarse)); // no system call
         if self.looked_at != now {
             self.is_ignored = sigpipe_is_ignored();

@@ -9,30 +9,13 @@ use std::time::{Duration, Instant};
 use ipc_core::{
     Armed, Deadline, OpenErrorKind, Receiver, RecvError, SendError, Sender, WaitStrategy, poll,
 };
-use ipc_pipe::testing::Pipe;
-use ipc_pipe::{ATOMIC_PAYLOAD, PipeReceiver, PipeSender};
+use ipc_pipe::{ATOMIC_PAYLOAD, PipeReceiver};
+use ipc_testing::between_processes;
 use ipc_testing::process::wait_until_parked;
-use ipc_testing::{Guest, Host, Scope, Transport, between_processes};
 
-fn sender_to(guest: &mut Guest) -> PipeSender {
-    let (invitation, pending) = Pipe.invite_receiver(&Scope::new()).expect("a pipe");
-    guest.invite(invitation);
-    pending.complete(guest.pid()).expect("it is whole")
-}
+use ends::{join_receiver, join_sender, receiver_from, sender_to};
 
-fn receiver_from(guest: &mut Guest) -> PipeReceiver {
-    let (invitation, pending) = Pipe.invite_sender(&Scope::new()).expect("a pipe");
-    guest.invite(invitation);
-    pending.complete(guest.pid()).expect("it is whole")
-}
-
-fn join_receiver(host: &mut Host) -> PipeReceiver {
-    Pipe.join_as_receiver(host.invitation()).expect("the read end of a pipe")
-}
-
-fn join_sender(host: &mut Host) -> PipeSender {
-    Pipe.join_as_sender(host.invitation()).expect("the write end of a pipe")
-}
+mod ends;
 
 fn next(receiver: &mut PipeReceiver) -> Vec<u8> {
     let mut message = Vec::new();

@@ -7,22 +7,13 @@
 use std::os::unix::process::ExitStatusExt;
 
 use ipc_core::{SendError, Sender};
-use ipc_pipe::testing::Pipe;
-use ipc_pipe::{PipeReceiver, PipeSender};
 use ipc_testing::process::wait_until_parked;
-use ipc_testing::{Guest, Host, Scope, Transport, between_processes};
+use ipc_testing::{Guest, between_processes};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The host's end, whose sender is the guest.
-fn receiver_from(guest: &mut Guest) -> PipeReceiver {
-    let (invitation, pending) = Pipe.invite_sender(&Scope::new()).expect("a pipe");
-    guest.invite(invitation);
-    pending.complete(guest.pid()).expect("it is whole")
-}
+use ends::{join_sender, receiver_from};
 
-fn join_sender(host: &mut Host) -> PipeSender {
-    Pipe.join_as_sender(host.invitation()).expect("the write end of a pipe")
-}
+mod ends;
 
 fn ignore_sigpipe(ignored: bool) {
     let action = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };

@@ -10,7 +10,9 @@ use ipc_core::{
     Armed, Deadline, Interest, LinkProperties, PeerId, Received, Receiver, RecvError, SendError,
     Sender, WaitSource,
 };
+use rustix::io::Errno;
 
+use crate::attempt;
 use crate::framing::{Frame, FrameReader, FrameWriter};
 use crate::half::Half;
 use crate::link::{Kind, Link};
@@ -79,6 +81,46 @@ impl StreamSender {
     pub fn has_unfinished(&self) -> bool {
         self.writer.owes()
     }
+
+    /// Whether a send may begin with a plain `send(2)`, whose result [`go_on`](Self::go_on) understands.
+    fn may_begin(&self, message: &[u8], deadline: Deadline) -> bool {
+        let takes_whole = self.link.kind != Kind::Tcp; // if the message is short
+        message.len() <= self.link.max_len && (takes_whole || deadline == Deadline::Never)
+    }
+
+    /// Goes on when a plain `send(2)` has written a part of the frame, or nothing.
+    #[cold]
+    fn go_on(
+        &mut self,
+        message: &[u8],
+        sent: Result<usize, Errno>,
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
+        let finished = match sent {
+            Ok(sent) => self.writer.go_on(self.socket.as_fd(), message, sent, deadline),
+            Err(Errno::AGAIN) if deadline == Deadline::Now => return Err(SendError::Full),
+            Err(Errno::AGAIN | Errno::INTR) => return self.send_with_care(message, deadline),
+            Err(errno) => Err(errno),
+        };
+        finished.map_err(|errno| self.link.send_error("send", errno))
+    }
+
+    /// Sends in whatever way it takes.
+    fn send_with_care(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        self.link.check_len(message.len())?;
+        let socket = self.socket.as_fd();
+        let has_room = match self.link.kind {
+            Kind::Tcp => FrameWriter::wait_for_room(socket, deadline),
+            _ => Ok(true), // a Unix stream takes short messages whole
+        };
+        let sent = has_room
+            .and_then(|has_room| Ok(has_room && self.writer.send(socket, message, deadline)?));
+        match sent {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SendError::no_room(deadline)),
+            Err(errno) => Err(self.link.send_error("send", errno)),
+        }
+    }
 }
 
 impl StreamReceiver {
@@ -109,6 +151,33 @@ impl StreamReceiver {
         }
     }
 
+    /// Receives in whatever way it takes.
+    fn recv_with_care(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<Received, RecvError> {
+        match self.reader.recv(self.socket.as_fd(), buffer, deadline) {
+            Ok(Frame::Message(len)) => Ok(Received { len, sender: self.link.peer, priority: 0 }),
+            Ok(frame) => Err(self.no_message(frame, buffer.len(), deadline)),
+            Err(errno) => Err(self.link.recv_error("recv", errno)),
+        }
+    }
+
+    /// Takes it that a plain `recv(2)` has failed; all is well if another should be tried.
+    #[cold]
+    fn take_failure(&mut self, errno: Errno, deadline: Deadline) -> Result<(), RecvError> {
+        match errno {
+            Errno::AGAIN if deadline == Deadline::Now => Err(RecvError::no_message(deadline)),
+            Errno::AGAIN | Errno::INTR => Ok(()),
+            _ if attempt::is_stream_gone(errno) => {
+                self.reader.take(0);
+                Ok(())
+            }
+            _ => Err(self.link.recv_error("recv", errno)),
+        }
+    }
+
     /// What it means that there is no message.
     fn no_message(&self, frame: Frame, len: usize, deadline: Deadline) -> RecvError {
         let link = self.link.resource.clone();
@@ -124,20 +193,22 @@ impl StreamReceiver {
     }
 }
 
+/// One plain system call, inline in the caller's loop, does for most messages: the first return after a
+/// system call, from a function that was entered before it, costs 80 ns on some processors
+/// (`benches/record/2026-11-29-pipe-framing.md`).
 impl Sender for StreamSender {
+    #[inline(always)] // see above
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
-        self.link.check_len(message.len())?;
-        let socket = self.socket.as_fd();
-        let has_room = match self.link.kind {
-            Kind::Tcp => FrameWriter::wait_for_room(socket, deadline),
-            _ => Ok(true), // a Unix stream takes short messages whole
+        let frame =
+            if self.may_begin(message, deadline) { self.writer.frame(message) } else { None };
+        let Some(frame) = frame else {
+            return self.send_with_care(message, deadline);
         };
-        let sent = has_room
-            .and_then(|has_room| Ok(has_room && self.writer.send(socket, message, deadline)?));
-        match sent {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(SendError::no_room(deadline)),
-            Err(errno) => Err(self.link.send_error("send", errno)),
+        let len = frame.len();
+        let flags = attempt::send_flags(deadline == Deadline::Never);
+        match rustix::net::send(&self.socket, frame, flags) {
+            Ok(sent) if sent == len => Ok(()),
+            sent => self.go_on(message, sent, deadline),
         }
     }
 
@@ -150,17 +221,24 @@ impl Sender for StreamSender {
     }
 }
 
+/// One plain system call, inline in the caller's loop, as in sending.
 impl Receiver for StreamReceiver {
+    #[inline(always)] // see above
     fn recv_deadline(
         &mut self,
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        match self.reader.recv(self.socket.as_fd(), buffer, deadline) {
-            Ok(Frame::Message(len)) => Ok(Received { len, sender: self.link.peer, priority: 0 }),
-            Ok(frame) => Err(self.no_message(frame, buffer.len(), deadline)),
-            Err(errno) => Err(self.link.recv_error("recv", errno)),
+        if matches!(deadline, Deadline::Never | Deadline::Now) {
+            if let Some(room) = self.reader.wanted(buffer) {
+                let flags = attempt::recv_flags(deadline == Deadline::Never);
+                match rustix::net::recv(&self.socket, room, flags) {
+                    Ok((len, _)) => self.reader.take(len),
+                    Err(errno) => self.take_failure(errno, deadline)?,
+                }
+            }
         }
+        self.recv_with_care(buffer, deadline)
     }
 
     fn properties(&self) -> LinkProperties {

@@ -21,9 +21,9 @@ impl Random {
 }
 
 /// Lengths around every threshold of reader and writer.
-const LENGTHS: [usize; 18] = [
-    0, 1, 3, 4, 5, 100, 4096, 8_191, 8_192, 8_193, 16_384, 16_385, 65_531, 65_532, 65_536, 65_541,
-    200_000, 1_000_000,
+const LENGTHS: [usize; 19] = [
+    0, 1, 3, 4, 5, 100, 4096, 8_191, 8_192, 8_193, 16_383, 16_384, 16_385, 65_531, 65_532, 65_536,
+    65_541, 200_000, 1_000_000,
 ];
 
 fn message(number: usize, len: usize) -> Vec<u8> {

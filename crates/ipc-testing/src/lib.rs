@@ -90,6 +90,7 @@ mod counterparts;
 #[cfg(feature = "crash")]
 pub mod crash;
 pub mod killing;
+pub mod oracle;
 pub mod process;
 mod scope;
 mod skipping;

@@ -9,8 +9,9 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 
-use ipc_core::{Deadline, Receiver, RecvError};
+use ipc_core::Deadline;
 use ipc_testing::Scope;
+use ipc_testing::oracle::{Answer, Script};
 use rustix::fs::OFlags;
 
 use crate::frame::{ATOMIC_PAYLOAD, HEADER_LEN, Header};
@@ -24,7 +25,7 @@ const ANY_LEN: usize = 64 * 1024;
 
 /// Plays a script; panics where the receiver answers other than the model.
 pub fn pieces(script: &[u8]) {
-    let mut script = Script(script);
+    let mut script = Script::new(script);
     let max_len = [5, 300, 5_000, 20_000][usize::from(script.byte() % 4)];
     let scope = Scope::new();
     let fifo = Fifo::create_new(scope.path("fifo")).expect("a new name");
@@ -50,22 +51,20 @@ struct Play {
 
 impl Play {
     fn run(mut self, mut script: Script<'_>) {
-        while !script.0.is_empty() {
+        while !script.is_over() {
             let sender = usize::from(script.byte()) % SENDERS;
             match script.byte() % 8 {
                 0 => self.go(sender),
                 1 => {
-                    let bytes = script.take(20);
-                    self.write(sender, &bytes);
+                    self.write(sender, script.take(20));
                 }
                 2 => {
-                    let payload = script.payload();
+                    let payload = payload(&mut script);
                     self.write(sender, &frame(Header::whole(payload.len()), &[], &payload));
                 }
                 3..=5 => self.write_piece(sender, &mut script),
                 _ => {
-                    let buffer_len = usize::from(script.byte()) << (script.byte() % 8);
-                    self.compare(buffer_len, Deadline::Now);
+                    self.compare(script.buffer_len(), Deadline::Now);
                 }
             }
         }
@@ -107,7 +106,7 @@ impl Play {
         // Of one of the last few, dead or alive.
         let other = |byte: u8| self.last_tag.saturating_sub(u32::from(byte % 4));
         let tag = if flags & 0x30 == 0x30 { other(script.byte()) } else { own };
-        let payload = script.payload();
+        let payload = payload(script);
         let (continues, more) = (flags & 1 != 0, flags & 2 != 0);
         let header = Header { len: TAG_LEN + payload.len(), continues, more };
         self.write(sender, &frame(header, &tag.to_le_bytes(), &payload));
@@ -126,15 +125,7 @@ impl Play {
 
     /// Receives once on both sides; whether there was a message.
     fn compare(&mut self, buffer_len: usize, deadline: Deadline) -> bool {
-        let mut buffer = vec![0; buffer_len];
-        let answer = match self.receiver.recv_deadline(&mut buffer, deadline) {
-            Ok(received) => Answer::Message(buffer[..received.len].to_vec()),
-            Err(RecvError::BufferTooSmall { needed, .. }) => Answer::TooSmall(needed),
-            Err(RecvError::Empty) => Answer::Empty,
-            Err(RecvError::PeerGone { .. }) => Answer::Gone,
-            Err(RecvError::Violation { .. }) => Answer::Violation,
-            Err(other) => panic!("an answer that cannot be: {other}"),
-        };
+        let answer = Answer::of(&mut self.receiver, buffer_len, deadline);
         assert_eq!(answer, self.model.receive(buffer_len));
         matches!(answer, Answer::Message(_))
     }
@@ -142,15 +133,6 @@ impl Play {
 
 fn frame(header: Header, tag: &[u8], payload: &[u8]) -> Vec<u8> {
     [&header.to_bytes(), tag, payload].concat()
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Answer {
-    Message(Vec<u8>),
-    TooSmall(usize),
-    Empty,
-    Gone,
-    Violation,
 }
 
 /// What the documentation of the frames says, with all the bytes at hand.
@@ -198,10 +180,7 @@ impl Model {
                 }
             }
         }
-        match self.whole.take_if(|message| message.len() <= buffer_len) {
-            Some(message) => Answer::Message(message),
-            None => Answer::TooSmall(self.whole.as_ref().map_or(0, Vec::len)),
-        }
+        Answer::of_waiting(&mut self.whole, buffer_len)
     }
 
     /// Takes a frame out of the stream, if it is all there; an error if nobody may write it.
@@ -269,30 +248,15 @@ impl Model {
     }
 }
 
-/// The bytes that say what happens. At its end there are only zeros.
-struct Script<'a>(&'a [u8]);
-
-impl Script<'_> {
-    fn byte(&mut self) -> u8 {
-        self.take(1).first().copied().unwrap_or(0)
-    }
-
-    fn take(&mut self, most: usize) -> Vec<u8> {
-        let (now, later) = self.0.split_at(most.min(self.0.len()));
-        self.0 = later;
-        now.to_vec()
-    }
-
-    /// Bytes of a length that is likely to be an interesting one.
-    fn payload(&mut self) -> Vec<u8> {
-        let longest = ATOMIC_PAYLOAD - TAG_LEN;
-        let len = match self.byte() {
-            len @ 0..200 => usize::from(len % 50),
-            200..230 => longest,
-            len => longest - usize::from(len - 230) * 100,
-        };
-        vec![self.byte(); len]
-    }
+/// Bytes of a length that is likely to be an interesting one.
+fn payload(script: &mut Script<'_>) -> Vec<u8> {
+    let longest = ATOMIC_PAYLOAD - TAG_LEN;
+    let len = match script.byte() {
+        len @ 0..200 => usize::from(len % 50),
+        200..230 => longest,
+        len => longest - usize::from(len - 230) * 100,
+    };
+    vec![script.byte(); len]
 }
 
 #[cfg(test)]

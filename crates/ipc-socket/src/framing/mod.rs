@@ -28,9 +28,9 @@ pub(crate) const HEADER_LEN: usize = 4;
 /// `send(2)` carries header and message, and one `recv(2)` many messages. Above it, header and message
 /// are gathered from two places and the message is read where the user wants it.
 ///
-/// Measured: the gathering `sendmsg(2)` costs 150–200 ns more than `send(2)`, copying 8 KiB costs less;
-/// copying 16 KiB at both ends costs 70 % more than a plain loop takes.
-pub(crate) const COPIED_LEN_MAX: usize = 8 * 1024;
+/// Measured: where the copies lie well in their pages, passing 16 KiB through a buffer at both ends costs less
+/// than the gathering calls do (`benches/record/2026-11-29-stream-framing.md`).
+pub(crate) const COPIED_LEN_MAX: usize = 16 * 1024;
 
 /// The longest message that a Unix stream takes whole or not at all, if its send buffer is large enough.
 pub(crate) const WHOLE_LEN_MAX: usize = 16 * 1024;

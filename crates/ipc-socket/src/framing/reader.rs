@@ -14,13 +14,16 @@ use rustix::net::RecvAncillaryBuffer;
 use super::{COPIED_LEN_MAX, HEADER_LEN};
 use crate::attempt;
 
-/// The endpoint's own buffer, in bytes.
-const CHUNK_LEN: usize = 64 * 1024;
+/// The endpoint's own buffer, in bytes: for 64 KiB of messages of whole pages with their headers.
+const CHUNK_LEN: usize = 65 * 1024 + placing::SLACK_BYTES;
 
 /// Up to this length a message is copied rather than share the chunk: copying costs less than a new chunk.
 const SHARED_LEN_MIN: usize = 16 * 1024;
 
-const _: () = assert!(HEADER_LEN + COPIED_LEN_MAX <= CHUNK_LEN, "a copied frame must fit");
+const _: () = assert!(
+    HEADER_LEN + COPIED_LEN_MAX + placing::SLACK_BYTES <= CHUNK_LEN,
+    "a copied frame must fit"
+);
 
 /// What a receive found.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,7 +104,7 @@ impl FrameReader {
         }
         loop {
             let Some(len) = self.announced() else {
-                match self.fill(socket, deadline)? {
+                match self.fill(socket, buffer, deadline)? {
                     Some(frame) => return Ok(frame),
                     None => continue,
                 }
@@ -132,7 +135,7 @@ impl FrameReader {
                 self.held = 0..0;
                 return self.read_rest(socket, &mut buffer[..len], have, deadline);
             }
-            if let Some(frame) = self.fill(socket, deadline)? {
+            if let Some(frame) = self.fill(socket, buffer, deadline)? {
                 return Ok(frame);
             }
         }
@@ -182,23 +185,57 @@ impl FrameReader {
         Some(u32::from_le_bytes(*header) as usize)
     }
 
-    /// Reads more into the chunk; `None` when something came, else what to report.
-    fn fill(&mut self, socket: BorrowedFd<'_>, deadline: Deadline) -> Result<Option<Frame>, Errno> {
+    /// Where a plain `recv(2)` reads more, if a receive to `buffer` is to begin with that.
+    pub(crate) fn wanted(&mut self, buffer: &[u8]) -> Option<&mut [u8]> {
+        if self.poisoned || self.ended || self.begun.is_some() {
+            return None;
+        }
+        let is_wanted = match self.announced() {
+            Some(len) => {
+                let is_copied = len <= COPIED_LEN_MAX.min(self.max_len).min(buffer.len());
+                is_copied && self.held.len() - HEADER_LEN < len
+            }
+            None => self.last_len <= COPIED_LEN_MAX,
+        };
+        is_wanted.then(|| self.room(buffer))
+    }
+
+    /// Takes the bytes that came to the front of what was [`wanted`](Self::wanted); none are the end.
+    pub(crate) fn take(&mut self, len: usize) {
+        if len == 0 {
+            self.end();
+        }
+        self.held.end += len;
+    }
+
+    /// The room for what comes next in the chunk, on its way to `buffer`.
+    fn room(&mut self, buffer: &[u8]) -> &mut [u8] {
+        let from = placing::on_the_way_to(buffer, &self.chunk);
         if self.held.is_empty() {
-            self.held = 0..0;
+            self.held = from..from;
         } else if self.chunk.len() - self.held.start < HEADER_LEN + COPIED_LEN_MAX {
             // A frame that is copied must fit behind `held.start`.
-            self.chunk.copy_within(self.held.clone(), 0);
-            self.held = 0..self.held.len();
+            self.chunk.copy_within(self.held.clone(), from);
+            self.held = from..from + self.held.len();
         }
-        let room = &mut self.chunk[self.held.end..];
-        let (len, frame) = match recv_some(socket, room, deadline)? {
-            Some(0) => (0, Some(self.end())),
-            Some(len) => (len, None),
-            None => (0, Some(Frame::None)),
-        };
-        self.held.end += len;
-        Ok(frame)
+        &mut self.chunk[self.held.end..]
+    }
+
+    /// Reads more into the chunk; `None` when something came, else what to report.
+    fn fill(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        buffer: &[u8],
+        deadline: Deadline,
+    ) -> Result<Option<Frame>, Errno> {
+        Ok(match recv_some(socket, self.room(buffer), deadline)? {
+            Some(0) => Some(self.end()),
+            Some(len) => {
+                self.held.end += len;
+                None
+            }
+            None => Some(Frame::None),
+        })
     }
 
     /// Reads header and message with one call, the message straight into `buffer`, on the guess that
@@ -262,10 +299,11 @@ impl FrameReader {
         while have < len {
             let rest = &mut message[have..];
             let received = if is_slow {
-                let room = rest.len().min(self.chunk.len()); // of which nothing is held
-                let received = recv_some(socket, &mut self.chunk[..room], deadline);
+                let room = self.room(rest); // of which nothing is held
+                let room_len = rest.len().min(room.len());
+                let received = recv_some(socket, &mut room[..room_len], deadline);
                 if let Ok(Some(more)) = received {
-                    rest[..more].copy_from_slice(&self.chunk[..more]);
+                    rest[..more].copy_from_slice(&room[..more]);
                 }
                 received
             } else {

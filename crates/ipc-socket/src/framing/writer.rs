@@ -4,7 +4,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
-use ipc_core::{Deadline, Interest};
+use ipc_core::{Deadline, Interest, placing};
 use rustix::io::Errno;
 use rustix::net::SendAncillaryBuffer;
 
@@ -14,7 +14,7 @@ use crate::attempt;
 /// The sending side's state: what the socket has not taken yet of a frame that was begun.
 #[derive(Debug, Default)]
 pub(crate) struct FrameWriter {
-    /// Header and message in one piece, for short messages.
+    /// Header and message in one piece, for short messages, somewhere in it.
     scratch: Vec<u8>,
     /// The rest of a begun frame, owed to the stream before anything else.
     owed: Vec<u8>,
@@ -23,6 +23,13 @@ pub(crate) struct FrameWriter {
 }
 
 impl FrameWriter {
+    /// Where the frame of `message` lies in one piece, if one plain send is to write it; none of another
+    /// is owed.
+    pub(crate) fn frame(&mut self, message: &[u8]) -> Option<&[u8]> {
+        (message.len() <= COPIED_LEN_MAX && !self.owes() && self.paid == 0)
+            .then(|| copy_behind_header(&mut self.scratch, message))
+    }
+
     /// Writes one message; false when the deadline passed before its first byte was taken, with no
     /// effect. Once the first byte is taken the message is accepted: what does not fit until the
     /// deadline is kept, and goes before the next.
@@ -40,14 +47,25 @@ impl FrameWriter {
         }
         let header = (message.len() as u32).to_le_bytes();
         let begun = if message.len() <= COPIED_LEN_MAX {
-            self.scratch.clear();
-            self.scratch.extend_from_slice(&header);
-            self.scratch.extend_from_slice(message);
-            attempt::send(socket, &self.scratch, deadline)?
+            attempt::send(socket, copy_behind_header(&mut self.scratch, message), deadline)?
         } else {
             gather(socket, &header, message, deadline)?
         };
-        let Some(mut sent) = begun else { return Ok(false) };
+        let Some(sent) = begun else { return Ok(false) };
+        self.go_on(socket, message, sent, deadline)?;
+        Ok(true)
+    }
+
+    /// Writes the rest of a frame of which `sent` bytes are written; keeps what does not fit until the
+    /// deadline.
+    pub(crate) fn go_on(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        message: &[u8],
+        mut sent: usize,
+        deadline: Deadline,
+    ) -> Result<(), Errno> {
+        let header = (message.len() as u32).to_le_bytes();
         let total = HEADER_LEN + message.len();
         while sent < total {
             let next = match sent.checked_sub(HEADER_LEN) {
@@ -64,7 +82,7 @@ impl FrameWriter {
                 }
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Writes what is owed; false when the deadline passed before the end of it.
@@ -113,6 +131,19 @@ impl FrameWriter {
             Some(start) => self.owed.extend_from_slice(&message[start..]),
         }
     }
+}
+
+/// Puts the frame of `message` in one piece, where it is quick to copy and to write.
+fn copy_behind_header<'a>(scratch: &'a mut Vec<u8>, message: &[u8]) -> &'a [u8] {
+    let len = HEADER_LEN + message.len();
+    if scratch.len() < len + placing::SLACK_BYTES {
+        scratch.resize(len + placing::SLACK_BYTES, 0);
+    }
+    let from = placing::apart_from_behind(HEADER_LEN, message, scratch);
+    let frame = &mut scratch[from..from + len];
+    frame[..HEADER_LEN].copy_from_slice(&(message.len() as u32).to_le_bytes());
+    frame[HEADER_LEN..].copy_from_slice(message);
+    frame
 }
 
 /// `sendmsg(2)` of two pieces.

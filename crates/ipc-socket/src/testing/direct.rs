@@ -68,6 +68,15 @@ impl Session {
         Ok(DirectEnd { end, _session: Arc::clone(session) })
     }
 
+    /// Invites a guest to name this process; how its host gets the end is `complete`.
+    fn invite<E: 'static>(
+        complete: impl FnOnce(&Arc<Mutex<Self>>, u32) -> Result<E, OpenError> + 'static,
+    ) -> Result<(Invitation, Pending<E>), OpenError> {
+        let session = Self::of_this_process()?;
+        let invitation = Invitation::of_text(std::process::id().to_string());
+        Ok((invitation, Pending::new(move |pid| complete(&session, pid))))
+    }
+
     /// Takes an end out, as `take` does.
     fn take<E>(
         session: &Arc<Mutex<Self>>,
@@ -92,26 +101,20 @@ impl Transport for Direct {
         &self,
         _scope: &Scope,
     ) -> Result<(Invitation, Pending<Self::Sender>), OpenError> {
-        let session = Session::of_this_process()?;
-        let invitation = Invitation::of_text(std::process::id().to_string());
-        let complete = move |pid| {
-            await_link(&session, pid)?;
-            Session::end(&session, pid, |ends| ends.0.take())
-        };
-        Ok((invitation, Pending::new(complete)))
+        Session::invite(|session, pid| {
+            await_link(session, pid)?;
+            Session::end(session, pid, |ends| ends.0.take())
+        })
     }
 
     fn invite_sender(
         &self,
         _scope: &Scope,
     ) -> Result<(Invitation, Pending<Self::Receiver>), OpenError> {
-        let session = Session::of_this_process()?;
-        let invitation = Invitation::of_text(std::process::id().to_string());
-        let complete = move |pid| {
-            await_link(&session, pid)?;
-            Session::end(&session, pid, |ends| ends.1.take())
-        };
-        Ok((invitation, Pending::new(complete)))
+        Session::invite(|session, pid| {
+            await_link(session, pid)?;
+            Session::end(session, pid, |ends| ends.1.take())
+        })
     }
 
     fn join_as_receiver(&self, invitation: Invitation) -> Result<Self::Receiver, OpenError> {
@@ -147,10 +150,7 @@ impl Transport for DirectOneWay {
         &self,
         _scope: &Scope,
     ) -> Result<(Invitation, Pending<Self::Receiver>), OpenError> {
-        let session = Session::of_this_process()?;
-        let invitation = Invitation::of_text(std::process::id().to_string());
-        let complete = move |pid| Session::take(&session, pid, take_receiver);
-        Ok((invitation, Pending::new(complete)))
+        Session::invite(|session, pid| Session::take(session, pid, take_receiver))
     }
 
     fn join_as_receiver(&self, invitation: Invitation) -> Result<Self::Receiver, OpenError> {
