@@ -37,7 +37,7 @@ fn interference_reaches_every_outcome() {
 
     let mut outcomes = Outcomes::default();
     let mut runner = TestRunner::deterministic();
-    for _ in 0..2_000 {
+    for _ in 0..3_000 {
         let script = vec(any::<u8>(), 0..1_000).new_tree(&mut runner).expect("bytes").current();
         interference(&script, &mut outcomes);
     }
