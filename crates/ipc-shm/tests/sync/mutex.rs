@@ -203,8 +203,8 @@ fn a_process_that_becomes_another_program_has_lost_it() {
             }
             // It lives.
             repair(mutex.lock().expect("free"));
-            drop(end);
             owner.kill();
+            drop(end); // not before: it would end by itself
         },
         |_host| {},
     );
