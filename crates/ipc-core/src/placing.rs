@@ -61,7 +61,7 @@ pub fn apart_from_behind(header_len: usize, message: &[u8], storage: &[u8]) -> u
 
 /// Where in `storage` to put what will be read from the kernel's pages and then copied to `buffer`, as a
 /// distance of less than [`SLACK_BYTES`] from its beginning. What follows there may lie up to
-/// [`STUMBLING_BYTES`] later in its page, as behind headers.
+/// 64 bytes later in its page, as behind headers.
 pub fn on_the_way_to(buffer: &[u8], storage: &[u8]) -> usize {
     distance(storage, apart(buffer))
 }
