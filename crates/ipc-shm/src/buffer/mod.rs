@@ -10,10 +10,10 @@ mod killed;
 #[cfg(not(ipc_loom))]
 mod memory;
 
-#[cfg(any(test, not(ipc_loom)))]
-pub(crate) use control::Control;
 #[cfg(not(ipc_loom))]
-pub(crate) use control::{Locked, Refusal};
+pub(crate) use control::Locked;
+#[cfg(any(test, not(ipc_loom)))]
+pub(crate) use control::{Control, Refusal};
 #[cfg(not(ipc_loom))]
 pub use endpoint::{BufferReceiver, BufferSender};
 #[cfg(not(ipc_loom))]
