@@ -194,15 +194,18 @@ fn claim(
     let claim = producer.claim(len, Purpose::Copy).expect("an honest receiver");
     if claim.is_none() {
         let held: u64 = sent.iter().chain(staged).map(|m| record_bytes(m.len())).sum();
-        // Beside what is held: what the receiver owes, one skip of the rest of the ring among the
+        // A sender that waits is woken by a release, so there must be something to release.
+        assert!(held > 0, "full, and nothing held");
+        // Beside what is held: what the receiver may owe, one skip of the rest of the ring among the
         // held records, and the skip, the record and the cleared word of this claim.
         let capacity = capacity as u64;
+        let owed = capacity / 8 * 3;
         let needed = 2 * record_bytes(len) + 8;
         // For a long message in an empty ring any part of it is skipped.
         let is_long = |m: &Vec<u8>| record_bytes(m.len()) >= REWIND_BYTES;
         let has_long = sent.iter().chain(staged).any(is_long);
         let skipped = if has_long { capacity } else { record_bytes(longest_message(capacity)) };
-        assert!(held + capacity / 8 + 8 + skipped + needed > capacity, "full with {held} held");
+        assert!(held + owed + skipped + needed > capacity, "full with {held} held");
     }
     claim
 }
