@@ -71,6 +71,11 @@ pub(crate) fn endpoints(socket: OwnedFd, link: Link) -> (PacketSender, PacketRec
 }
 
 impl PacketSender {
+    /// Refuses messages of a length that this link does not carry.
+    pub(crate) fn check_len(&self, len: usize) -> Result<(), SendError> {
+        self.link.check_len(len)
+    }
+
     /// The sender of a datagram socket that is connected to a receiver.
     pub(crate) fn alone(socket: OwnedFd, link: Link) -> Self {
         Self { link, socket: Half::alone(socket, Shutdown::Write) }

@@ -1,5 +1,7 @@
 //! Direct communication between processes that name each other by process id.
 
+mod common;
+
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,25 +16,7 @@ use ipc_testing::process::wait_until_parked;
 use ipc_testing::{Guest, Host, between_processes};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
-const PART: &str = "IPC_SOCKET_DIRECT_PART";
-
-/// A process of this test binary that runs `test`, which sees `PART` in its environment.
-fn another(test: &str, part: usize) -> Guest {
-    let arguments = ["--exact", test, "--test-threads=1"];
-    let mut command = Command::new("/proc/self/exe");
-    command.args(arguments).env(PART, part.to_string()).stdout(Stdio::null());
-    Guest::start_command(command).expect("started")
-}
-
-/// In a process that [`another`] made: its number and its way to talk.
-fn part() -> Option<(usize, Host)> {
-    let part = std::env::var(PART).ok()?.parse().expect("a number");
-    Some((part, Host::from_stdin().expect("a control channel")))
-}
-
-fn peer(pid: u32) -> Peer {
-    Peer::of(pid).expect("it lives")
-}
+use common::{another, part, peer};
 
 #[test]
 fn each_names_the_other_and_the_link_is_made_on_first_use() {

@@ -140,9 +140,19 @@ impl Direct {
         deadline: Deadline,
     ) -> Result<(), DirectError> {
         let index = self.link_to(peer, deadline)?;
+        self.send_over(index, message, deadline)
+    }
+
+    /// Sends over one link.
+    pub(super) fn send_over(
+        &mut self,
+        index: usize,
+        message: &[u8],
+        deadline: Deadline,
+    ) -> Result<(), DirectError> {
         let connection = &mut self.links[index];
         let Some(sender) = &mut connection.sender else {
-            return Err(taken(peer).into());
+            return Err(taken(&connection.peer).into());
         };
         match sender.send_deadline(message, deadline) {
             Err(error @ SendError::PeerGone { .. }) => {

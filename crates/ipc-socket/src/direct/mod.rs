@@ -3,7 +3,7 @@
 //! A process that calls [`Direct::open`] can be reached under its process id. From then on
 //! `send(P, message)`, `receive_from(Q)` (symmetric: each names the other) and `receive_any()`
 //! (asymmetric: the receiver hears anyone, and learns from the kernel who it was) are all there is to
-//! it. The **link** between two processes is made when it is first needed; there is exactly one for
+//! it; and the other asymmetric form, `send_to_all(message)`, which whoever calls `listen_to(P)` hears. The **link** between two processes is made when it is first needed; there is exactly one for
 //! each pair, between exactly these two, and it goes both ways unless its maker asked for one way.
 //!
 //! ```
@@ -42,10 +42,12 @@
 
 mod endpoint;
 mod error;
+mod everyone;
 mod one_way;
 mod peer;
 mod rendezvous;
 
 pub use endpoint::{Direct, DirectOptions};
 pub use error::DirectError;
+pub use everyone::SentToAll;
 pub use peer::Peer;
