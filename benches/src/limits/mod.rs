@@ -2,6 +2,7 @@
 //! mechanism is judged as a multiple of one of them, measured in the same run on the same cores.
 
 pub mod alone;
+pub mod bare;
 pub mod eventfd;
 pub mod futex;
 pub mod line;

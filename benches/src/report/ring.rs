@@ -9,7 +9,7 @@ use super::view::is_one_by_one;
 /// A row of the table: what it shows, which rows of the record it is about, and the figure.
 type Line = (&'static str, fn(&Row) -> bool, fn(&Record, &Row) -> Option<f64>);
 
-const LINES: [Line; 13] = [
+const LINES: [Line; 17] = [
     ("round trip, × textbook's ring", |row| is(row, "ring", "spin"), |_, r| r.rtt_plain_multiple),
     ("  in place, × textbook's in place", |row| is_in_place(row), |_, r| r.rtt_plain_multiple),
     ("  in place, × cache line", |row| is_in_place(row), |_, r| r.rtt_multiple),
@@ -23,6 +23,10 @@ const LINES: [Line; 13] = [
     ("  batches, spinning", |row| is_batch(row, "spin"), |_, r| r.oneway_multiple),
     ("  batches, default wait", |row| is_batch(row, "adaptive"), |_, r| r.oneway_multiple),
     ("  in place, × textbook's in place", |row| is_in_place(row), |_, r| r.oneway_multiple),
+    ("one way, spinning, × bare records", |r| is(r, "ring", "spin"), by_bare),
+    ("  default wait", |row| is(row, "ring", "adaptive"), by_bare),
+    ("  batches, spinning", |row| is_batch(row, "spin"), by_bare),
+    ("  batches, default wait", |row| is_batch(row, "adaptive"), by_bare),
 ];
 
 /// Writes it; nothing if the ring was not measured and nothing at fixed rates.
@@ -73,6 +77,10 @@ fn is_batch(row: &Row, wait: &str) -> bool {
 
 fn one(row: &Row) -> bool {
     row.cores == "one"
+}
+
+fn by_bare(_: &Record, row: &Row) -> Option<f64> {
+    row.oneway_bare_multiple
 }
 
 /// The round trip by that of the ring that spins, if both were measured in the same placement.
@@ -167,8 +175,9 @@ mod tests {
         let mut record: Record = fixture::record();
         let usual = record.results.iter().find(|row| is(row, "ring", "spin")).expect("one").clone();
         let base = Row { rtt_multiple: Some(1.25), oneway_multiple: Some(0.5), ..usual };
+        let oneway_bare_multiple = Some(2.5);
         record.results = vec![
-            Row { rtt_plain_multiple: Some(0.875), ..base.clone() },
+            Row { rtt_plain_multiple: Some(0.875), oneway_bare_multiple, ..base.clone() },
             Row { batch: 32, oneway_multiple: Some(0.25), ..base.clone() },
             Row { access: "in-place".into(), ..base.clone() },
         ];
@@ -179,6 +188,7 @@ mod tests {
         assert!(has("round trip, × textbook's ring", " 0.88"), "{text}");
         assert!(has("  batches, spinning", " 0.25"), "{text}");
         assert!(has("  in place, × cache line", " 1.25"), "{text}");
+        assert!(has("one way, spinning, × bare records", " 2.50"), "{text}");
         assert!(!text.contains("deadlines"), "{text}");
     }
 

@@ -67,10 +67,22 @@ pub struct Limits {
     pub syscall_ns: Option<f64>,
     /// The textbook's ring, at each size.
     pub plain_ring: Vec<PlainRingLimit>,
+    /// The bare stream ([`crate::limits::bare`]), at each size that it bounds. None in older records.
+    #[serde(default)]
+    pub bare_stream: Vec<BareStream>,
     /// What the measuring loops do themselves, at each size. No limit, but to be subtracted by whoever
     /// wants to.
     #[serde(default)]
     pub own_work: Vec<OwnWork>,
+}
+
+/// Records of one size from one core to the other, with nothing around them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BareStream {
+    /// Size of what a record carries.
+    pub size_bytes: usize,
+    /// The time of a stream by its records.
+    pub oneway_ns: Option<f64>,
 }
 
 /// What the loops of a stream do for each message beside the calls that are measured: it is within
@@ -204,6 +216,9 @@ pub struct Row {
     /// by copied ones one by one, in place by in place.
     #[serde(default)]
     pub oneway_multiple: Option<f64>,
+    /// The stream by the bare stream in the same pass, at the same size and placement.
+    #[serde(default)]
+    pub oneway_bare_multiple: Option<f64>,
 }
 
 /// Times of round trips.
@@ -294,7 +309,12 @@ mod tests {
         let record = Record {
             schema: SCHEMA,
             machine,
-            limits: Limits { plain_ring, own_work: vec![OwnWork::default()], ..Limits::default() },
+            limits: Limits {
+                plain_ring,
+                bare_stream: vec![BareStream::default()],
+                own_work: vec![OwnWork::default()],
+                ..Limits::default()
+            },
             commit: None,
             kernel: "Linux".into(),
             results: vec![tests_row()],
@@ -319,10 +339,12 @@ mod tests {
                 "memcpy_gb_s",
                 "syscall_ns",
                 "plain_ring",
+                "bare_stream",
                 "own_work"
             ])
         );
         assert_eq!(keys(&limits["own_work"][0]), sorted(["size_bytes", "send_ns", "recv_ns"]));
+        assert_eq!(keys(&limits["bare_stream"][0]), sorted(["size_bytes", "oneway_ns"]));
         for wake in ["futex_rtt_ns", "eventfd_rtt_ns"] {
             assert_eq!(keys(&limits[wake]), sorted(["idle", "awake", "one_core"]));
         }
@@ -374,7 +396,8 @@ mod tests {
                 "paced",
                 "rtt_multiple",
                 "rtt_plain_multiple",
-                "oneway_multiple"
+                "oneway_multiple",
+                "oneway_bare_multiple"
             ])
         );
         assert_eq!(keys(&row["rtt_ns"]), sorted(["mean", "p50", "p99", "p999", "max"]));
@@ -469,6 +492,7 @@ mod tests {
             rtt_multiple: None,
             rtt_plain_multiple: None,
             oneway_multiple: None,
+            oneway_bare_multiple: None,
         }
     }
 }

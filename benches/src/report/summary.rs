@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use hdrhistogram::Histogram;
 
 use super::schema::{
-    Limits, LinkCosts, Machine, OwnWork, Paced, PlainRingLimit, Record, RoundTrips, Row, SCHEMA,
-    WakeLimits,
+    BareStream, Limits, LinkCosts, Machine, OwnWork, Paced, PlainRingLimit, Record, RoundTrips,
+    Row, SCHEMA, WakeLimits,
 };
 use crate::limits::line::Placement;
 use crate::machine;
@@ -120,7 +120,23 @@ fn row(
         rtt_multiple: rtt_multiple(findings, cell.cores, wait, placement, &samples),
         rtt_plain_multiple: by_plain(|sample| sample.rtt_typical_ns),
         oneway_multiple: by_plain(|sample| Some(sample.oneway_ns)),
+        oneway_bare_multiple: multiple(
+            &samples,
+            |sample| Some(sample.oneway_ns),
+            &bare_streams(findings, size_bytes, placement),
+        ),
     }
+}
+
+/// The bare stream of a size in each pass that has it in this placement.
+fn bare_streams(findings: &Findings, size_bytes: usize, placement: Placement) -> Vec<(u32, f64)> {
+    let limits = findings.limits.get(&Cores::Two).into_iter().flatten();
+    let limits = limits.filter(|limit| limit.placement == placement);
+    let of_size = |limit: &LimitSample| {
+        let (_, ns) = limit.bare_oneway_ns.iter().find(|(size, _)| *size == size_bytes)?;
+        Some((limit.pass, *ns))
+    };
+    limits.filter_map(of_size).collect()
 }
 
 /// The streams at fixed rates, of all runs together.
@@ -221,8 +237,21 @@ fn limits(findings: &Findings) -> Limits {
         memcpy_gb_s: anywhere(&|sample| Some(sample.memcpy_gb_s)),
         syscall_ns: anywhere(&|sample| Some(sample.syscall_ns)),
         plain_ring: plain_ring_limits(findings),
+        bare_stream: bare_stream_limits(findings),
         own_work: own_work(findings),
     }
+}
+
+fn bare_stream_limits(findings: &Findings) -> Vec<BareStream> {
+    let all = findings.limits.get(&Cores::Two).map_or(&[][..], |samples| samples);
+    let (samples, _) = in_one_placement(all, |sample| sample.placement);
+    let streams = || samples.iter().flat_map(|sample| &sample.bare_oneway_ns);
+    let sizes: BTreeSet<usize> = streams().map(|&(size_bytes, _)| size_bytes).collect();
+    let of_size = |size_bytes| {
+        let streams = streams().filter(|(size, _)| *size == size_bytes);
+        BareStream { size_bytes, oneway_ns: median(streams.map(|(_, ns)| *ns)) }
+    };
+    sizes.into_iter().map(of_size).collect()
 }
 
 fn own_work(findings: &Findings) -> Vec<OwnWork> {
@@ -472,19 +501,25 @@ mod tests {
         assert_eq!(row.oneway_multiple, Some(0.4));
     }
 
-    #[test]
-    fn what_sleeps_is_measured_by_the_futex_of_its_own_pass() {
-        let limit = |pass, placement, futex_ns| LimitSample {
+    fn limit_sample(pass: u32, placement: Placement) -> LimitSample {
+        LimitSample {
             pass,
             placement,
             line_counts: Vec::new(),
             line_ns: None,
-            futex_ns,
+            futex_ns: 1.0,
             eventfd_ns: 1.0,
             memcpy_gb_s: 1.0,
             syscall_ns: 1.0,
             own_work_ns: Vec::new(),
-        };
+            bare_oneway_ns: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_sleeps_is_measured_by_the_futex_of_its_own_pass() {
+        let limit =
+            |pass, placement, futex_ns| LimitSample { futex_ns, ..limit_sample(pass, placement) };
         let mut findings = Findings::default();
         let multiple = |findings: &Findings| {
             let run = |pass, rtt_ns| Sample { pass, ..sample(Placement::Near, rtt_ns, 1.0) };
@@ -543,6 +578,26 @@ mod tests {
         let [paced] = paced(&samples.iter().collect::<Vec<_>>())[..] else { panic!("one rate") };
         assert_eq!((paced.rate_per_s, paced.reached_per_s), (10_000, Some(9_000.0)));
         assert_eq!((paced.p50, paced.p99, paced.max), (Some(100.0), Some(300.0), Some(300.0)));
+    }
+
+    #[test]
+    fn a_stream_is_measured_by_the_bare_stream_of_its_own_pass() {
+        let limit = |pass, placement, ns| LimitSample {
+            bare_oneway_ns: vec![(8, ns), (64, 9.0)],
+            ..limit_sample(pass, placement)
+        };
+        let mut findings = findings(Placement::Near);
+        let limits = [
+            limit(1, Placement::Near, 1.0),
+            limit(2, Placement::Near, 2.0),
+            limit(3, Placement::Far, 0.1),
+        ];
+        findings.limits.insert(Cores::Two, limits.to_vec());
+        let record = record(&findings, crate::mechanisms::MECHANISMS, machine::describe([0, 1]));
+        let bare = &record.limits.bare_stream;
+        assert_eq!((bare.len(), bare[0].size_bytes, bare[0].oneway_ns), (2, 8, Some(1.0)));
+        // Of 4 and 3 times; the third pass has none in this placement.
+        assert_eq!(record.results[0].oneway_bare_multiple, Some(3.0));
     }
 
     #[test]

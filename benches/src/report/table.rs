@@ -186,6 +186,9 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
         if limits.plain_ring.iter().any(|plain| plain.oneway_min_ns.is_some()) {
             add_row(&mut table, row("  least–most of the runs", &range));
         }
+        if !limits.bare_stream.is_empty() {
+            add_row(&mut table, row("bare records, one way", &|plain| bare(limits, plain)));
+        }
         if !limits.own_work.is_empty() {
             let own = |plain: &PlainRingLimit| own_work(limits, plain.size_bytes);
             add_row(&mut table, row("own work of the loops, one way", &own));
@@ -195,6 +198,12 @@ fn limits_text(limits: &Limits, line: &RoundTrips) -> String {
     }
     text.push('\n');
     text
+}
+
+/// The bare stream beside this figure of the textbook's ring.
+fn bare(limits: &Limits, plain: &PlainRingLimit) -> String {
+    let bare = limits.bare_stream.iter().find(|bare| bare.size_bytes == plain.size_bytes);
+    time(bare.and_then(|bare| bare.oneway_ns))
 }
 
 /// What the loops do themselves at a size: the sender's and the receiver's.

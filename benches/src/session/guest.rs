@@ -15,6 +15,7 @@ use super::host::recorded;
 use super::protocol::{Answer, Request};
 use super::usage::Usage;
 use super::{Cores, Manner, SessionSpec, Wait};
+use crate::limits::bare;
 use crate::limits::eventfd::EventfdPair;
 use crate::limits::futex;
 use crate::limits::line::{self, Probe};
@@ -179,6 +180,12 @@ impl GuestSession {
                 Request::LinePong { rounds } => {
                     self.board.rendezvous();
                     line::pong(&self.board, rounds);
+                    Answer::Done
+                }
+                Request::BareStream { size_bytes } => {
+                    let descriptors = self.host.invitation()?.descriptors;
+                    let memory = descriptors.into_iter().next().context("memory")?;
+                    bare::Receiver::join(memory, size_bytes)?.serve(&self.board)?;
                     Answer::Done
                 }
                 Request::FutexPong { rounds } => {

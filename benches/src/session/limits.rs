@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipc_ring::Options;
 use ipc_testing::Invitation;
 
 use super::fill::typical_of_fill;
@@ -10,7 +11,7 @@ use super::protocol::Request;
 use super::{Cores, Finding, LimitSample};
 use crate::limits::eventfd::EventfdPair;
 use crate::limits::line::{self, Placement};
-use crate::limits::{alone, futex};
+use crate::limits::{alone, bare, futex};
 use crate::measure::content::own_work_ns;
 
 /// Rounds of the cache-line limit.
@@ -42,6 +43,7 @@ fn attempt(session: &mut HostSession) -> anyhow::Result<LimitSample> {
         line_counts = counts(&session.clock, ticks)?;
         line_ns = Some(session.clock.typical_ns(ticks));
     }
+    let bare_oneway_ns = bare_streams(session)?;
     let budget = Duration::from_millis(session.spec.rtt_ms);
     let same_core = session.spec.cores == Cores::One;
     let futex_ns = typical_of_fill(budget, |rounds| {
@@ -71,5 +73,26 @@ fn attempt(session: &mut HostSession) -> anyhow::Result<LimitSample> {
         memcpy_gb_s: alone::memcpy_gb_s(),
         syscall_ns: alone::syscall_ns(),
         own_work_ns: sizes_bytes.map(|&size| (size, own_work_ns(size))).collect(),
+        bare_oneway_ns,
     })
+}
+
+/// The bare stream of each size that has it for a bound, in as much memory as the textbook's ring has.
+fn bare_streams(session: &mut HostSession) -> anyhow::Result<Vec<(usize, f64)>> {
+    let mut streams = Vec::new();
+    if session.spec.cores != Cores::Two {
+        return Ok(streams);
+    }
+    let budget = Duration::from_millis(session.spec.oneway_ms);
+    let sizes_bytes = session.spec.sizes_bytes.clone();
+    for size_bytes in sizes_bytes.into_iter().filter(|&size| size <= bare::LONGEST_BYTES) {
+        let (mut sender, memory) =
+            bare::Sender::create(Options::DEFAULT_CAPACITY_BYTES, size_bytes)?;
+        session.guest.say(&Request::BareStream { size_bytes })?;
+        session.guest.invite(Invitation::of_descriptors(vec![memory]))?;
+        streams.push((size_bytes, sender.oneway_ns(&session.board, budget)));
+        sender.finish(&session.board);
+        hear_done(&mut session.guest)?;
+    }
+    Ok(streams)
 }

@@ -312,4 +312,8 @@ pub struct LimitSample {
     /// By size of message in bytes, what the loops do themselves: [`crate::measure::content::own_work_ns`].
     #[serde(default)]
     pub own_work_ns: Vec<(usize, [f64; 2])>,
+    /// By size of message in bytes, the bare stream ([`crate::limits::bare`]): the time of a record in
+    /// nanoseconds. Only on two cores that nobody keeps awake, and of sizes that have this bound.
+    #[serde(default)]
+    pub bare_oneway_ns: Vec<(usize, f64)>,
 }

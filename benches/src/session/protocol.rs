@@ -41,6 +41,8 @@ pub(super) enum Request {
     Park,
     /// Take part in the cache-line limit.
     LinePong { rounds: u64 },
+    /// Take part in the bare stream of records of this size, in the memory in the invitation that follows.
+    BareStream { size_bytes: usize },
     /// Take part in the futex limit.
     FutexPong { rounds: u32 },
     /// Take part in the eventfd limit, by the eventfds in the invitation that follows.

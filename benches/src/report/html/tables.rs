@@ -158,6 +158,12 @@ pub(super) fn limits(record: &Record) -> Markup {
                 }
             }
         }
+        @if !limits.bare_stream.is_empty() {
+            tr {
+                th scope="row" { "bare records, one way" }
+                @for bare in &limits.bare_stream { td { (time(bare.oneway_ns)) } }
+            }
+        }
         @if !limits.own_work.is_empty() {
             tr {
                 th scope="row" { "own work" }
