@@ -101,6 +101,8 @@ pub(crate) enum Manner {
     Armed,
     /// In a blocking call that looks for a while, and is asleep then.
     Adaptive,
+    /// As parked; a sender leaves the fences to its receiver, which then bars before it sleeps.
+    Fenceless,
 }
 
 /// How often an adaptive end looks before it sleeps: often enough to look at the clock and at the
@@ -118,21 +120,23 @@ impl Manner {
             Self::Polling => "polling",
             Self::Armed => "armed",
             Self::Adaptive => "adaptive",
+            Self::Fenceless => "fenceless",
         }
     }
 
     /// Whether it sleeps in the kernel.
     pub(crate) fn sleeps(self) -> bool {
-        matches!(self, Self::Parked | Self::Armed | Self::Adaptive)
+        matches!(self, Self::Parked | Self::Armed | Self::Adaptive | Self::Fenceless)
     }
 
     fn options(self) -> Options {
-        Options::new().capacity_bytes(CAPACITY).wait_strategy(match self {
-            Self::Parked | Self::Armed => WaitStrategy::Park,
+        let options = Options::new().capacity_bytes(CAPACITY).wait_strategy(match self {
+            Self::Parked | Self::Armed | Self::Fenceless => WaitStrategy::Park,
             Self::Spinning => WaitStrategy::Spin,
             Self::Polling => WaitStrategy::adaptive(),
             Self::Adaptive => WaitStrategy::Adaptive { spins: LOOKS },
-        })
+        });
+        if self == Self::Fenceless { options.asymmetric_fences() } else { options }
     }
 
     pub(crate) fn sending(self) -> Options {
@@ -149,7 +153,9 @@ pub(crate) const VICTIM: Manner = Manner::Parked;
 
 /// The sending end of a new link; the partner makes the other with [`receiver`].
 pub(crate) fn sender(stage: &mut Stage, manner: Manner) -> RingSender {
-    link(stage, &manner.sending()).sender.expect("made with a ring")
+    let sender = link(stage, &manner.sending()).sender.expect("made with a ring");
+    assert_eq!(sender.has_asymmetric_fences(), manner == Manner::Fenceless);
+    sender
 }
 
 /// The receiving end of a new link; the partner makes the other with [`sender`].
@@ -231,8 +237,8 @@ pub(crate) fn receive_to_the_end(inbox: &mut Inbox, receiver: &mut RingReceiver,
     let mut buffer = [0; LONGEST];
     loop {
         let received = match manner {
-            Manner::Parked | Manner::Spinning | Manner::Adaptive => receiver.recv(&mut buffer),
             Manner::Polling | Manner::Armed => receiver.try_recv(&mut buffer),
+            _ => receiver.recv(&mut buffer),
         };
         match received {
             Ok(received) => inbox.take(&buffer[..received.len]),
@@ -265,8 +271,8 @@ pub(crate) fn send_to_the_end(
         let is_last = limit.is_some_and(|limit| number == first + limit);
         let bytes = if is_last { last_message(number) } else { message(number, len) };
         let sent = match manner {
-            Manner::Parked | Manner::Spinning | Manner::Adaptive => sender.send(&bytes),
             Manner::Polling | Manner::Armed => sender.try_send(&bytes),
+            _ => sender.send(&bytes),
         };
         match sent {
             Ok(()) if is_last => return true,

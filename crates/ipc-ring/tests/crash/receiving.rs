@@ -127,10 +127,11 @@ pub(crate) fn scenes() -> Vec<Scene> {
         scenes.push(synchronous(act));
     }
     for state in [State::Empty, State::EndsAtWrap, State::WrapPending] {
-        scenes.push(cued(Act::RecvWaiting, state, Manner::Parked));
+        scenes.push(cued(Act::RecvWaiting, state, Manner::Parked, VICTIM));
+        scenes.push(cued(Act::RecvWaiting, state, Manner::Parked, Manner::Fenceless));
     }
-    scenes.push(cued(Act::RecvWaiting, State::Empty, Manner::Adaptive));
-    scenes.push(cued(Act::RecvUntil, State::Empty, Manner::Parked));
+    scenes.push(cued(Act::RecvWaiting, State::Empty, Manner::Adaptive, VICTIM));
+    scenes.push(cued(Act::RecvUntil, State::Empty, Manner::Parked, VICTIM));
     scenes.push(spinning(Act::RecvWaiting, State::WrapPending));
     for act in [Act::Arm, Act::ArmDisarm] {
         for state in [State::Empty, State::OneMessage, State::Full] {
@@ -228,11 +229,11 @@ fn synchronous(act: Act) -> Scene {
         .busy()
 }
 
-/// The sender sends when the receiver, which waits in its `manner`, sleeps.
-fn cued(act: Act, state: State, manner: Manner) -> Scene {
+/// The sender, which is one of `senders`, sends when the receiver, which waits in its `manner`, sleeps.
+fn cued(act: Act, state: State, manner: Manner, senders: Manner) -> Scene {
     let found = Found::of(state);
     let survivor = move |survivor: &mut Survivor| {
-        let mut sender = sender(survivor, Manner::Parked);
+        let mut sender = sender(survivor, senders);
         let mut sent = prepare(found, act.len(), &mut sender, survivor);
         survivor.signal();
         while survivor.cue() == Cue::Asleep {
@@ -246,7 +247,11 @@ fn cued(act: Act, state: State, manner: Manner) -> Scene {
     let victim = victim(act, found, None, manner);
     let name = format!("{}, {}", act.name(), manner.name());
     let name = if manner == VICTIM { act.name() } else { name };
-    Scene::new((name, state.name()), victim, survivor).survivor_is("sends when it sleeps").cued()
+    let survivor_is = match senders {
+        VICTIM => "sends when it sleeps".to_owned(),
+        other => format!("sends when it sleeps, {}", other.name()),
+    };
+    Scene::new((name, state.name()), victim, survivor).survivor_is(survivor_is).cued()
 }
 
 /// The receiver never sleeps: the sender sends when it has looked for a while.

@@ -58,6 +58,11 @@ impl Act {
         name.to_owned()
     }
 
+    /// The same, of a victim that does it in this manner.
+    fn name_in(self, manner: Manner) -> String {
+        if manner == VICTIM { self.name() } else { format!("{}, {}", self.name(), manner.name()) }
+    }
+
     /// Bytes of its messages, and of those that are there before.
     fn len(self) -> usize {
         if let Self::Send(len) = self { len } else { LENGTHS[0] }
@@ -84,8 +89,9 @@ pub(crate) fn scenes() -> Vec<Scene> {
         // Nothing is unread: the receiver waits for this very message.
         for state in [State::Empty, State::EndsAtWrap, State::WrapPending] {
             for manner in Manner::ALL {
-                scenes.push(busy(act, state, manner));
+                scenes.push(busy(act, state, manner, VICTIM));
             }
+            scenes.push(busy(act, state, Manner::Parked, Manner::Fenceless));
         }
     }
     for manner in Manner::ALL {
@@ -110,7 +116,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
         scenes.push(idle(Act::Close, state, Manner::Parked));
     }
     for manner in Manner::ALL {
-        scenes.push(busy(Act::Close, State::Empty, manner));
+        scenes.push(busy(Act::Close, State::Empty, manner, VICTIM));
     }
     scenes
 }
@@ -135,8 +141,8 @@ fn idle(act: Act, state: State, manner: Manner) -> Scene {
     if act.messages() > 0 && state != State::Full { scene.takes_effect() } else { scene }
 }
 
-/// The receiver waits for the message.
-fn busy(act: Act, state: State, manner: Manner) -> Scene {
+/// The receiver waits for the message in its `manner`.
+fn busy(act: Act, state: State, manner: Manner, sender: Manner) -> Scene {
     let survivor = move |survivor: &mut Survivor| {
         let mut inbox = Inbox::default();
         let mut receiver = receiver(survivor, manner);
@@ -146,8 +152,8 @@ fn busy(act: Act, state: State, manner: Manner) -> Scene {
         let fate = survivor.fate();
         effect(act, fate, &inbox)
     };
-    let victim = victim(act, state, Some(manner), VICTIM);
-    let scene = Scene::new((act.name(), state.name()), victim, survivor);
+    let victim = victim(act, state, Some(manner), sender);
+    let scene = Scene::new((act.name_in(sender), state.name()), victim, survivor);
     let scene = scene.survivor_is(manner.name()).busy();
     if act.messages() > 0 { scene.takes_effect() } else { scene }
 }
@@ -174,9 +180,7 @@ fn cued(act: Act, state: State, manner: Manner) -> Scene {
         effect(act, fate, &inbox)
     };
     let victim = victim(act, state, None, manner);
-    let name = format!("{}, {}", act.name(), manner.name());
-    let name = if manner == VICTIM { act.name() } else { name };
-    Scene::new((name, state.name()), victim, survivor)
+    Scene::new((act.name_in(manner), state.name()), victim, survivor)
         .survivor_is("reads when it sleeps")
         .cued()
         .takes_effect()
@@ -196,8 +200,7 @@ fn spinning(act: Act, state: State) -> Scene {
     };
     let manner = Manner::Spinning;
     let victim = victim(act, state, Some(manner), manner);
-    let name = format!("{}, {}", act.name(), manner.name());
-    Scene::new((name, state.name()), victim, survivor)
+    Scene::new((act.name_in(manner), state.name()), victim, survivor)
         .survivor_is("reads a little later")
         .busy()
         .varies()
