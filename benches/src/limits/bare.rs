@@ -262,11 +262,11 @@ impl Sender {
         let ns = self.stream(board, lap, true);
         let fill = budget.as_nanos() as f64 / (2 * BLOCKS) as f64 / ns.max(0.1);
         let count = (fill as u64).max(lap / 8).max(8);
-        let mut streams_ns = [[0.0; BLOCKS]; 2];
-        for block in 0..BLOCKS {
+        let mut streams_ns = [const { Vec::new() }; 2];
+        for _ in 0..BLOCKS {
             for asks_ahead in [false, true] {
                 let ns = self.stream(board, count, asks_ahead);
-                streams_ns[usize::from(asks_ahead)][block] = ns;
+                streams_ns[usize::from(asks_ahead)].push(ns);
             }
         }
         let [without, with] = streams_ns.map(|all| median(all).expect("there are some"));

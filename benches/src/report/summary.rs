@@ -501,25 +501,12 @@ mod tests {
         assert_eq!(row.oneway_multiple, Some(0.4));
     }
 
-    fn limit_sample(pass: u32, placement: Placement) -> LimitSample {
-        LimitSample {
-            pass,
-            placement,
-            line_counts: Vec::new(),
-            line_ns: None,
-            futex_ns: 1.0,
-            eventfd_ns: 1.0,
-            memcpy_gb_s: 1.0,
-            syscall_ns: 1.0,
-            own_work_ns: Vec::new(),
-            bare_oneway_ns: Vec::new(),
-        }
-    }
-
     #[test]
     fn what_sleeps_is_measured_by_the_futex_of_its_own_pass() {
-        let limit =
-            |pass, placement, futex_ns| LimitSample { futex_ns, ..limit_sample(pass, placement) };
+        let limit = |pass, placement, futex_ns| LimitSample {
+            futex_ns,
+            ..LimitSample::of_ones(pass, placement)
+        };
         let mut findings = Findings::default();
         let multiple = |findings: &Findings| {
             let run = |pass, rtt_ns| Sample { pass, ..sample(Placement::Near, rtt_ns, 1.0) };
@@ -584,7 +571,7 @@ mod tests {
     fn a_stream_is_measured_by_the_bare_stream_of_its_own_pass() {
         let limit = |pass, placement, ns| LimitSample {
             bare_oneway_ns: vec![(8, ns), (64, 9.0)],
-            ..limit_sample(pass, placement)
+            ..LimitSample::of_ones(pass, placement)
         };
         let mut findings = findings(Placement::Near);
         let limits = [

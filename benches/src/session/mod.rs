@@ -317,3 +317,22 @@ pub struct LimitSample {
     #[serde(default)]
     pub bare_oneway_ns: Vec<(usize, f64)>,
 }
+
+#[cfg(test)]
+impl LimitSample {
+    /// The limits of a pass, for tests: 1 where there is a figure, and no streams.
+    pub(crate) fn of_ones(pass: u32, placement: Placement) -> Self {
+        Self {
+            pass,
+            placement,
+            line_counts: Vec::new(),
+            line_ns: None,
+            futex_ns: 1.0,
+            eventfd_ns: 1.0,
+            memcpy_gb_s: 1.0,
+            syscall_ns: 1.0,
+            own_work_ns: Vec::new(),
+            bare_oneway_ns: Vec::new(),
+        }
+    }
+}
