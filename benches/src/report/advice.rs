@@ -117,7 +117,7 @@ fn overlap(fast: &Row, slow: &Row, figure: Figure) -> bool {
     within(fast).zip(within(slow)).is_some_and(|((_, most), (least, _))| least <= most)
 }
 
-/// From which size of message shared memory is faster than a mechanism.
+/// At which sizes of message shared memory is faster than a mechanism.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Overtakes {
     /// At every size that was measured for both.
@@ -126,13 +126,17 @@ pub enum Overtakes {
     Even,
     /// From about this size; the sizes measured lie on both sides of it.
     From(f64),
-    /// At none: the mechanism is faster at the largest size.
+    /// Up to about this size; as before.
+    UpTo(f64),
+    /// At some, but neither the smallest nor the largest.
+    Between,
+    /// At none.
     Never,
     /// They were not both measured.
     Unknown,
 }
 
-/// For each mechanism of the kernel, from which size the fastest in shared memory overtakes it: in
+/// For each mechanism of the kernel, at which sizes the fastest in shared memory overtakes it: in
 /// round trips of each situation, and last in a stream between two that look. Nothing of a mechanism that
 /// was measured nowhere beside shared memory.
 pub fn overtaking(record: &Record) -> Vec<(&str, [Overtakes; 5])> {
@@ -164,18 +168,23 @@ fn overtakes(record: &Record, name: &str, situation: Situation, figure: Figure) 
         ratios.extend(shared.zip(other).map(|(shared, other)| (size as f64, other / shared)));
     }
     let clear = |(_, ratio): &(f64, f64)| !(1.0 / AS_FAST..=AS_FAST).contains(ratio);
-    let wins = ratios.iter().rev().take_while(|(_, ratio)| *ratio > 1.0).count();
-    match ratios.len() - wins {
+    let is_win = |(_, ratio): &&(f64, f64)| *ratio > 1.0;
+    let first_wins = ratios.iter().take_while(is_win).count();
+    let last_wins = ratios.iter().rev().take_while(is_win).count();
+    // Where the straight line between a size and the one before, both axes logarithmic, meets one.
+    let crossing = |index: usize| {
+        let ((below, before), (above, after)) = (ratios[index - 1], ratios[index]);
+        let share = -before.ln() / (after.ln() - before.ln());
+        (below.ln() + share * (above.ln() - below.ln())).exp()
+    };
+    match ratios.iter().filter(is_win).count() {
         _ if ratios.is_empty() => Overtakes::Unknown,
         _ if !ratios.iter().any(clear) => Overtakes::Even,
-        0 => Overtakes::Always,
-        losses if wins > 0 => {
-            // Where the straight line between the two, both axes logarithmic, meets one.
-            let ((below, loss), (above, win)) = (ratios[losses - 1], ratios[losses]);
-            let share = -loss.ln() / (win.ln() - loss.ln());
-            Overtakes::From((below.ln() + share * (above.ln() - below.ln())).exp())
-        }
-        _ => Overtakes::Never,
+        0 => Overtakes::Never,
+        wins if wins == ratios.len() => Overtakes::Always,
+        _ if last_wins > 0 => Overtakes::From(crossing(ratios.len() - last_wins)),
+        wins if wins == first_wins => Overtakes::UpTo(crossing(first_wins)),
+        _ => Overtakes::Between,
     }
 }
 
@@ -204,13 +213,23 @@ pub fn overtaking_sentences(record: &Record) -> Vec<String> {
             parts.push(format!("within a tenth as fast as {}", even.join(", ")));
         }
         for (name, of) in &all {
-            if let Overtakes::From(bytes) = of[index] {
-                parts.push(format!("faster than {name} from about {}", rough_size(bytes)));
+            match of[index] {
+                Overtakes::From(bytes) => {
+                    parts.push(format!("faster than {name} from about {}", rough_size(bytes)));
+                }
+                Overtakes::UpTo(bytes) => {
+                    parts.push(format!("faster than {name} up to about {}", rough_size(bytes)));
+                }
+                _ => {}
             }
+        }
+        let between = names(&|of| of == Overtakes::Between);
+        if !between.is_empty() {
+            parts.push(format!("at some sizes faster than {}", between.join(", ")));
         }
         let never = names(&|of| of == Overtakes::Never);
         if !never.is_empty() {
-            parts.push(format!("slower than {}", never.join(", ")));
+            parts.push(format!("at every size slower than {}", never.join(", ")));
         }
         if !parts.is_empty() {
             sentences.push(format!("{title}: shared memory is {}.", parts.join("; ")));
@@ -371,10 +390,21 @@ mod tests {
         assert!((bytes - 724.0).abs() < 1.0, "{bytes}");
         assert_eq!(rough_size(bytes), "700 B");
         assert_eq!(of(&record, "tcp"), Some(Overtakes::Even));
-        for row in record.results.iter_mut().filter(|row| row.mechanism == "pipe") {
-            row.rtt_ns.p50 = Some(1.0);
-        }
-        assert_eq!(of(&record, "pipe"), Some(Overtakes::Never));
+        let mut pipes_take = |factor: fn(usize) -> f64| {
+            for row in record.results.iter_mut().filter(|row| row.mechanism == "pipe") {
+                row.rtt_ns.p50 = Some(shared(row.size_bytes) * factor(row.size_bytes));
+            }
+            (of(&record, "pipe").expect("measured"), overtaking_sentences(&record).remove(0))
+        };
+        let (of_short, text) = pipes_take(|size| if size < 1000 { 2.0 } else { 0.5 });
+        assert!(matches!(of_short, Overtakes::UpTo(bytes) if (bytes - 724.0).abs() < 1.0));
+        assert!(text.contains("faster than pipe up to about 700 B"), "{text}");
+        let (of_middle, text) = pipes_take(|size| if size == 64 { 2.0 } else { 0.5 });
+        assert_eq!(of_middle, Overtakes::Between);
+        assert!(text.contains("at some sizes faster than pipe"), "{text}");
+        let (of_none, text) = pipes_take(|_| 0.5);
+        assert_eq!(of_none, Overtakes::Never);
+        assert!(text.contains("at every size slower than pipe"), "{text}");
     }
 
     #[test]

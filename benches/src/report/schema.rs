@@ -216,7 +216,7 @@ pub struct Row {
     /// by copied ones one by one, in place by in place.
     #[serde(default)]
     pub oneway_multiple: Option<f64>,
-    /// The stream by the bare stream in the same pass, at the same size and placement.
+    /// The stream by the bare stream in the same pass, at the same size and placement: of copied messages.
     #[serde(default)]
     pub oneway_bare_multiple: Option<f64>,
 }

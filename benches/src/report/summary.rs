@@ -120,11 +120,13 @@ fn row(
         rtt_multiple: rtt_multiple(findings, cell.cores, wait, placement, &samples),
         rtt_plain_multiple: by_plain(|sample| sample.rtt_typical_ns),
         oneway_multiple: by_plain(|sample| Some(sample.oneway_ns)),
-        oneway_bare_multiple: multiple(
-            &samples,
-            |sample| Some(sample.oneway_ns),
-            &bare_streams(findings, size_bytes, placement),
-        ),
+        oneway_bare_multiple: match in_place {
+            true => None, // of such messages little is written
+            false => {
+                let bare = bare_streams(findings, size_bytes, placement);
+                multiple(&samples, |sample| Some(sample.oneway_ns), &bare)
+            }
+        },
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) fn overtaking(record: &Record) -> Markup {
     let cell = |of: Overtakes| match of {
         Overtakes::Always => html! { td.yes { "always" } },
         Overtakes::From(bytes) => html! { td { "from " (rough_size(bytes)) } },
+        Overtakes::UpTo(bytes) => html! { td { "up to " (rough_size(bytes)) } },
+        Overtakes::Between => html! { td { "at some sizes" } },
         Overtakes::Even => html! { td { "as fast" } },
         Overtakes::Never => html! { td.no { "never" } },
         Overtakes::Unknown => html! { td { "–" } },

@@ -328,10 +328,10 @@ impl<T: Shared, M: AsRef<Mapping>> Deref for Region<T, M> {
 
     fn deref(&self) -> &T {
         let value = self.memory.as_ref().as_ptr().wrapping_add(Self::VALUE_AT).cast::<T>();
-        // SAFETY: mapped as long as `self`, which only this module makes, of segments and mappings that
-        // are long enough and stay where they are; aligned to pages and `VALUE_AT`. Any bytes are a value
-        // of a `Shared` type, whatever other processes write meanwhile. If the memory is read-only, who
-        // opened it has promised to write nothing.
+        // Any bytes are a value of a `Shared` type, whatever other processes write meanwhile. If the memory
+        // is read-only, who opened it has promised to write nothing.
+        // SAFETY: besides, mapped as long as `self`, which only this module makes, of segments and mappings
+        // that are long enough and stay where they are; aligned to pages and `VALUE_AT`.
         unsafe { &*value }
     }
 }

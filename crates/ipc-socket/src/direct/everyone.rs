@@ -1,6 +1,8 @@
 //! One sends to everyone, and each receiver names the sender that it listens to: the other asymmetric form
 //! of direct communication. Leaves out how a link comes about.
 
+use std::mem;
+
 use ipc_core::{Deadline, OpenError, SendError};
 
 use super::endpoint::one_way;
@@ -57,9 +59,10 @@ impl Direct {
         let mut outcome = SentToAll { reached: 0, missed: Vec::new() };
         let with_sender = self.links.iter().filter(|link| link.sender.is_some());
         let mut left: Vec<u64> = with_sender.map(|link| link.number).collect();
+        let mut full = Vec::new();
         for patience in [Deadline::Now, deadline] {
-            let mut full = Vec::new();
-            for number in left {
+            full.clear();
+            for number in mem::take(&mut left) {
                 // Links of the dead are forgotten meanwhile, so that places among them change.
                 let Some(index) = self.links.iter().position(|link| link.number == number) else {
                     continue;
@@ -69,19 +72,15 @@ impl Direct {
                     Ok(()) => outcome.reached += 1,
                     Err(DirectError::Send(SendError::Unsupported { .. })) => {} // it only sends
                     Err(DirectError::Send(error)) if error.is_temporary() => {
-                        full.push((number, peer, error));
+                        left.push(number);
+                        full.push((peer, error));
                     }
                     Err(DirectError::Send(error)) => outcome.missed.push((peer, error)),
                     Err(error) => return Err(error),
                 }
             }
-            let is_last = deadline == Deadline::Now || patience != Deadline::Now;
-            if is_last {
-                outcome.missed.extend(full.into_iter().map(|(_, peer, error)| (peer, error)));
-                break;
-            }
-            left = full.into_iter().map(|(number, ..)| number).collect();
         }
+        outcome.missed.append(&mut full);
         Ok(outcome)
     }
 }

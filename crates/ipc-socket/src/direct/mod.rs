@@ -2,9 +2,10 @@
 //!
 //! A process that calls [`Direct::open`] can be reached under its process id. From then on
 //! `send(P, message)`, `receive_from(Q)` (symmetric: each names the other) and `receive_any()`
-//! (asymmetric: the receiver hears anyone, and learns from the kernel who it was) are all there is to
-//! it; and the other asymmetric form, `send_to_all(message)`, which whoever calls `listen_to(P)` hears. The **link** between two processes is made when it is first needed; there is exactly one for
-//! each pair, between exactly these two, and it goes both ways unless its maker asked for one way.
+//! (asymmetric: the receiver hears anyone, and learns from the kernel who it was) are nearly all there is
+//! to it. The other asymmetric form is `send_to_all(message)`, which whoever called `listen_to(P)` hears.
+//! The **link** between two processes is made when it is first needed; there is exactly one for each pair,
+//! between exactly these two, and it goes both ways unless its maker asked for one way.
 //!
 //! ```
 //! use ipc_core::Deadline;
