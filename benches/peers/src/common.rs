@@ -99,7 +99,7 @@ pub(crate) fn deliver(
 
 /// The error for a buffer of `len` bytes that a message of `needed` bytes does not fit.
 pub(crate) fn too_small(needed: usize, len: usize, link: &Resource) -> RecvError {
-    RecvError::BufferTooSmall { needed, len, link: link.clone() }
+    RecvError::buffer_too_small(needed, len, link)
 }
 
 /// Removes what somebody left in shared memory (`shm_overview(7)`) under names that begin like this.

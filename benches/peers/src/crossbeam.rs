@@ -118,13 +118,13 @@ fn take<T>(from: &channel::Receiver<T>, deadline: Deadline) -> Result<Option<T>,
 
 impl From<Gone> for SendError {
     fn from(Gone: Gone) -> Self {
-        Self::PeerGone { link: link() }
+        Self::peer_gone(&link())
     }
 }
 
 impl From<Gone> for RecvError {
     fn from(Gone: Gone) -> Self {
-        Self::PeerGone { link: link() }
+        Self::peer_gone(&link())
     }
 }
 

@@ -127,7 +127,7 @@ impl PlainSender {
     pub(super) fn check_len(&self, len: usize) -> Result<(), SendError> {
         let max = self.ring.capacity as usize / 2 - WORD as usize;
         if len > max {
-            return Err(SendError::TooLong { len, max, link: Resource::unnamed(MECHANISM) });
+            return Err(SendError::too_long(len, max, &Resource::unnamed(MECHANISM)));
         }
         Ok(())
     }
@@ -399,7 +399,8 @@ mod tests {
             sender.try_send(&[7; 8]).expect("16 of 64 bytes each");
         }
         assert!(matches!(sender.try_send(&[7; 8]), Err(SendError::Full)));
-        assert!(matches!(sender.try_send(&[7; 30]), Err(SendError::TooLong { max: 24, .. })));
+        let refused = sender.try_send(&[7; 30]);
+        assert!(matches!(refused, Err(SendError::TooLong(e)) if e.max == 24));
         assert_eq!(receiver.try_recv(&mut [0; 8]).expect("there are four").len, 8);
         sender.try_send(&[7; 8]).expect("there is room again");
     }

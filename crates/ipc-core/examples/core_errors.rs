@@ -13,7 +13,7 @@ fn main() {
     let errors: [Box<dyn Error>; 4] = [
         Box::new(OpenError::from_os("mq_open", &queue, missing)),
         Box::new(OpenError::new("mq_open", &queue, limit)),
-        Box::new(SendError::TooLong { len: 9_000, max: 8_192, link: queue }),
+        Box::new(SendError::too_long(9_000, 8_192, &queue)),
         Box::new(Name::new("a/b").expect_err("a slash")),
     ];
     for error in errors {

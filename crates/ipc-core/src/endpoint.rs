@@ -143,8 +143,8 @@ pub trait Receiver: Send {
                     buffer.truncate(received.len);
                     return Ok(received);
                 }
-                Err(RecvError::BufferTooSmall { needed, .. }) if needed > buffer.len() => {
-                    buffer.resize(needed, 0);
+                Err(RecvError::BufferTooSmall(small)) if small.needed > buffer.len() => {
+                    buffer.resize(small.needed, 0);
                 }
                 Err(error) => {
                     buffer.clear();

@@ -59,7 +59,10 @@ pub mod zero_copy;
 
 pub use deadline::Deadline;
 pub use endpoint::{Received, Receiver, Sender};
-pub use error::{OpenError, OpenErrorKind, OsError, RecvError, Resource, SendError};
+pub use error::{
+    BufferTooSmall, LimitReached, OpenError, OpenErrorKind, OsError, PriorityTooHigh, RecvError,
+    Resource, SendError, TooLong, TooShort, Unsupported, Violation,
+};
 pub use liveness::Liveness;
 pub use name::{Name, NameError};
 pub use peer::{Evidence, PeerId, ProcessPeer};

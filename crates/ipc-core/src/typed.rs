@@ -213,7 +213,7 @@ impl<T: Plain, R: Receiver> TypedReceiver<T, R> {
             Ok(value)
         } else {
             let link = Resource::unnamed(self.inner.properties().mechanism);
-            Err(RecvError::Violation { what: "message shorter than the type", link })
+            Err(RecvError::violation("message shorter than the type", &link))
         }
     }
 

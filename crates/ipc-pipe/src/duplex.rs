@@ -202,7 +202,7 @@ impl HalfDuplexPipe {
         }
         if message.is_empty() {
             let link = Resource::unnamed("half-duplex pipe");
-            return Err(SendError::TooShort { len: 0, min: 1, link }.into());
+            return Err(SendError::too_short(0, 1, &link).into());
         }
         Ok(self.ends.sender.send_deadline(message, deadline)?)
     }

@@ -246,7 +246,7 @@ impl FrameReader {
                 Fill::End => {
                     // A message that was begun and never finished was never sent.
                     self.forget_unfinished();
-                    return Err(RecvError::PeerGone { link: self.link.clone() });
+                    return Err(RecvError::peer_gone(&self.link));
                 }
             }
         }
@@ -405,7 +405,7 @@ impl FrameReader {
     fn next_whole(&mut self, buffer: &mut [u8]) -> Result<Option<Whole>, RecvError> {
         loop {
             if let Some(what) = self.poisoned {
-                return Err(RecvError::Violation { what, link: self.link.clone() });
+                return Err(RecvError::violation(what, &self.link));
             }
             if let Some(frame) = &mut self.frame {
                 let taken = frame.missing.min(self.input.bytes().len());
@@ -521,8 +521,7 @@ impl FrameReader {
             Whole::Gathered => self.gathered.filled,
         };
         if needed > buffer.len() {
-            let link = self.link.clone();
-            return Err(RecvError::BufferTooSmall { needed, len: buffer.len(), link });
+            return Err(RecvError::buffer_too_small(needed, buffer.len(), &self.link));
         }
         match whole {
             Whole::InInput { header_len, len } => {

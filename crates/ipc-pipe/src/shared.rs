@@ -58,7 +58,7 @@ impl SharedFifoReceiver {
             header.is_some_and(|h| h.is_whole() && HEADER_LEN + h.len <= self.held.len());
         self.poisoned |= !held.is_empty() && !is_whole;
         if self.poisoned {
-            return Err(RecvError::Violation { what: TORN, link: self.link.clone() });
+            return Err(RecvError::violation(TORN, &self.link));
         }
         Ok(header.map(|header| header.len))
     }
@@ -74,8 +74,8 @@ impl Receiver for SharedFifoReceiver {
         loop {
             if let Some(len) = self.announced()? {
                 let Some(front) = buffer.get_mut(..len) else {
-                    let (needed, len, link) = (len, buffer.len(), self.link.clone());
-                    return Err(RecvError::BufferTooSmall { needed, len, link });
+                    let error = RecvError::buffer_too_small(len, buffer.len(), &self.link);
+                    return Err(error);
                 };
                 let message = self.held.start + HEADER_LEN;
                 front.copy_from_slice(&self.packet[message..message + len]);
@@ -95,7 +95,7 @@ impl Receiver for SharedFifoReceiver {
             };
             match fill {
                 Fill::Bytes => {}
-                Fill::End => return Err(RecvError::PeerGone { link: self.link.clone() }),
+                Fill::End => return Err(RecvError::peer_gone(&self.link)),
                 Fill::Nothing | Fill::NoSenderYet => {
                     let ready = deadline != Deadline::Now
                         && poll::wait_ready(self.end.as_fd(), Interest::Readable, deadline)

@@ -73,7 +73,7 @@ impl Write for PipeWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.writer.write_raw(bytes).map_err(|error| match error {
             SendError::PeerGone { .. } => io::Error::new(io::ErrorKind::BrokenPipe, error),
-            SendError::Os(os) => io::Error::new(os.source.kind(), os),
+            SendError::Os(os) => io::Error::new(os.source.kind(), *os),
             other => io::Error::other(other),
         })
     }

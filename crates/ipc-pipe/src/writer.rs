@@ -179,7 +179,7 @@ impl FrameWriter {
     fn send_with_care(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let max = self.max_message_bytes;
         if message.len() > max {
-            return Err(SendError::TooLong { len: message.len(), max, link: self.link.clone() });
+            return Err(SendError::too_long(message.len(), max, &self.link));
         }
         self.descriptor.suit(deadline, message.len(), &self.link)?;
         self.finish_frame(deadline)?;
@@ -369,7 +369,7 @@ impl FrameWriter {
                     return Err(SendError::no_room(deadline));
                 }
             }
-            Err(Errno::PIPE) => return Err(SendError::PeerGone { link: self.link.clone() }),
+            Err(Errno::PIPE) => return Err(SendError::peer_gone(&self.link)),
             Err(error) => return Err(OsError::new("write", &self.link, error).into()),
         }
         Ok(())

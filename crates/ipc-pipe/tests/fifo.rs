@@ -432,7 +432,7 @@ fn a_message_longer_than_the_maximum_is_refused() {
             let sender = fifo.open_sender(Deadline::Never).expect("opened");
             let mut sender = sender.with_max_message_bytes(10_000);
             let error = sender.send(&[0; 10_001]).expect_err("too long");
-            assert!(matches!(error, SendError::TooLong { max: 10_000, .. }), "{error}");
+            assert!(matches!(&error, SendError::TooLong(e) if e.max == 10_000), "{error}");
             assert!(error.to_string().contains("FIFO \"/"), "{error}");
             assert_eq!(sender.properties().message_length.max, 10_000);
             sender.send(&[7; ATOMIC_PAYLOAD]).expect("one write");
@@ -446,7 +446,7 @@ fn a_message_longer_than_the_maximum_is_refused() {
             assert!(next(&mut receiver) == [8; 10_000]);
             for _ in 0..2 {
                 let error = receiver.recv(&mut [0; 1]).expect_err("too long");
-                assert!(matches!(error, RecvError::Violation { .. }), "{error}");
+                assert!(matches!(error, RecvError::Violation(_)), "{error}");
             }
         },
     );
@@ -461,7 +461,7 @@ fn a_shell_speaks_the_frame() {
             guest.tell("opened");
             assert_eq!(next(&mut receiver), b"hi");
             let error = receiver.recv(&mut [0; 64]).expect_err("it is of several frames");
-            assert!(matches!(error, RecvError::Violation { .. }), "{error}");
+            assert!(matches!(error, RecvError::Violation(_)), "{error}");
         },
         |host| {
             let fifo = hear_fifo(host);

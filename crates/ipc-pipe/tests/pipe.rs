@@ -75,7 +75,7 @@ fn a_message_longer_than_the_maximum_is_refused_on_both_sides() {
         |guest| {
             let mut sender = sender_to(guest).with_max_message_bytes(10_000);
             let error = sender.send(&pattern(10_001)).expect_err("too long");
-            assert!(matches!(error, SendError::TooLong { len: 10_001, max: 10_000, .. }));
+            assert!(matches!(&error, SendError::TooLong(e) if (e.len, e.max) == (10_001, 10_000)));
             assert!(error.to_string().contains("pipe"), "{error}");
             sender.send(&pattern(10_000)).expect("the receiver takes it, too");
             sender.with_max_message_bytes(usize::MAX).send(&pattern(10_001)).expect("sent");
@@ -86,7 +86,7 @@ fn a_message_longer_than_the_maximum_is_refused_on_both_sides() {
             assert!(next(&mut receiver) == pattern(10_000));
             for _ in 0..2 {
                 let error = receiver.recv(&mut [0; 20_000]).expect_err("beyond our maximum");
-                assert!(matches!(error, RecvError::Violation { .. }), "{error}");
+                assert!(matches!(error, RecvError::Violation(_)), "{error}");
             }
         },
     );
@@ -237,10 +237,10 @@ fn a_message_that_does_not_fit_stays() {
             for len in [5, ATOMIC_PAYLOAD, 70_000] {
                 for too_small in [0, 1, len - 1] {
                     let error = receiver.recv(&mut vec![0; too_small]).expect_err("too small");
-                    let RecvError::BufferTooSmall { needed, len: given, .. } = error else {
+                    let RecvError::BufferTooSmall(error) = error else {
                         panic!("{error}");
                     };
-                    assert_eq!((needed, given), (len, too_small));
+                    assert_eq!((error.needed, error.len), (len, too_small));
                 }
                 let mut buffer = vec![0; len];
                 assert_eq!(receiver.recv(&mut buffer).expect("it fits").len, len);
@@ -272,7 +272,7 @@ fn what_no_sender_writes_is_a_violation_for_good() {
                 assert_eq!(next(&mut receiver), b"ok");
                 for _ in 0..2 {
                     let error = receiver.recv(&mut [0; 64]).expect_err("no sender writes that");
-                    assert!(matches!(error, RecvError::Violation { .. }), "{header:#x}: {error}");
+                    assert!(matches!(error, RecvError::Violation(_)), "{header:#x}: {error}");
                 }
             }
         },
@@ -294,7 +294,7 @@ fn many_frames_may_make_a_message_but_not_beyond_the_maximum() {
             let mut receiver = receiver_from(guest).with_max_message_bytes(100);
             assert!(next(&mut receiver) == [7; 100]);
             let error = receiver.recv(&mut [0; 200]).expect_err("101 bytes");
-            assert!(matches!(error, RecvError::Violation { .. }), "{error}");
+            assert!(matches!(error, RecvError::Violation(_)), "{error}");
         },
         |host| {
             let mut stream = join_sender(host).into_stream().expect("nothing was sent");
@@ -432,7 +432,7 @@ fn what_a_pipe_cannot_do_is_unsupported() {
     for result in
         [sender.send_synchronous(b"x", Deadline::Now), sender.send_priority(b"x", 1, Deadline::Now)]
     {
-        assert!(matches!(result, Err(SendError::Unsupported { mechanism: "pipe", .. })));
+        assert!(matches!(result, Err(SendError::Unsupported(e)) if e.mechanism == "pipe"));
     }
 }
 

@@ -57,10 +57,10 @@ fn messages_arrive_whole_from_and_to_any_place_in_a_page() {
                 let buffer = at(to, len, &mut storage);
                 if number % 3 == 0 && len > 0 {
                     let result = receiver.recv_deadline(&mut buffer[..len - 1], deadline);
-                    let Err(RecvError::BufferTooSmall { needed, .. }) = result else {
+                    let Err(RecvError::BufferTooSmall(small)) = result else {
                         panic!("message {number} of {len} bytes: {result:?}");
                     };
-                    assert_eq!(needed, len);
+                    assert_eq!(small.needed, len);
                 }
                 let received = receiver.recv_deadline(buffer, deadline).expect("a message");
                 assert_eq!(received.len, len, "message {number}");

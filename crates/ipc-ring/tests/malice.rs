@@ -119,7 +119,7 @@ fn use_up(link: Link, number: u64) -> usize {
             match sent {
                 Ok(()) | Err(SendError::Full | SendError::TimedOut | SendError::NotTaken) => {}
                 Err(SendError::PeerGone { .. }) => (sends, end) = (false, end.max(1)),
-                Err(SendError::Violation { .. }) => (sends, end) = (false, 2),
+                Err(SendError::Violation(_)) => (sends, end) = (false, 2),
                 Err(error) => panic!("{error}"),
             }
         } else if receives {
@@ -131,9 +131,9 @@ fn use_up(link: Link, number: u64) -> usize {
             };
             match received {
                 Ok(()) | Err(RecvError::Empty | RecvError::TimedOut) => {}
-                Err(RecvError::BufferTooSmall { needed, .. }) => assert!(needed <= CAPACITY),
+                Err(RecvError::BufferTooSmall(small)) => assert!(small.needed <= CAPACITY),
                 Err(RecvError::PeerGone { .. }) => (receives, end) = (false, end.max(1)),
-                Err(RecvError::Violation { .. }) => (receives, end) = (false, 2),
+                Err(RecvError::Violation(_)) => (receives, end) = (false, 2),
                 Err(error) => panic!("{error}"),
             }
         }

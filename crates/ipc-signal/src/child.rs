@@ -178,7 +178,7 @@ impl ChildListener {
                 return Ok(event);
             }
             if self.children.is_empty() {
-                return Err(RecvError::PeerGone { link: self.link.clone() });
+                return Err(RecvError::peer_gone(&self.link));
             }
             self.signals.recv_signal(deadline)?;
         }
@@ -205,7 +205,7 @@ impl ChildListener {
                     return self.look();
                 }
                 Err(error) => {
-                    return Err(RecvError::Os(OsError::new("waitid", &self.link, error)));
+                    return Err(OsError::new("waitid", &self.link, error).into());
                 }
             }
         }

@@ -41,12 +41,9 @@ pub(crate) fn timer_error(operation: &'static str, link: &Resource, error: io::E
 /// Of a call that sends. A full queue is [`SendError::Limit`].
 pub(crate) fn send_error(operation: &'static str, link: &Resource, error: io::Error) -> SendError {
     match Errno::from_io_error(&error) {
-        Some(Errno::AGAIN) => SendError::Limit {
-            setting: QUEUE_SETTING,
-            source: OsError::new(operation, link, error),
-        },
-        Some(Errno::SRCH) => SendError::PeerGone { link: link.clone() },
-        _ => SendError::Os(OsError::new(operation, link, error)),
+        Some(Errno::AGAIN) => SendError::limit(QUEUE_SETTING, OsError::new(operation, link, error)),
+        Some(Errno::SRCH) => SendError::peer_gone(link),
+        _ => OsError::new(operation, link, error).into(),
     }
 }
 

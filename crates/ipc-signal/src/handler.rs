@@ -153,7 +153,7 @@ impl SignalEvent {
     }
 
     fn error(&self, operation: &'static str, error: io::Error) -> RecvError {
-        RecvError::Os(OsError::new(operation, &self.link, error))
+        OsError::new(operation, &self.link, error).into()
     }
 }
 

@@ -125,7 +125,7 @@ impl SignalListener {
     }
 
     fn os_error(&self, operation: &'static str, error: io::Error) -> RecvError {
-        RecvError::Os(OsError::new(operation, &self.link, error))
+        OsError::new(operation, &self.link, error).into()
     }
 }
 

@@ -124,8 +124,7 @@ impl Receiver for SignalReceiver {
         let (message, value) = self.front_with_value(deadline)?;
         let len = buffer.len();
         let Some(front) = buffer.first_chunk_mut::<MESSAGE_LEN>() else {
-            let link = self.listener.link().clone();
-            return Err(RecvError::BufferTooSmall { needed: MESSAGE_LEN, len, link });
+            return Err(RecvError::buffer_too_small(MESSAGE_LEN, len, self.listener.link()));
         };
         *front = value.to_ne_bytes();
         self.listener.consume();

@@ -159,10 +159,8 @@ impl Sender for SignalSender {
                 }
                 Err((operation, error)) => Err(send_error(operation, &self.link, error)),
             },
-            Err(_) if len < MESSAGE_LEN => {
-                Err(SendError::TooShort { len, min: MESSAGE_LEN, link: link.clone() })
-            }
-            Err(_) => Err(SendError::TooLong { len, max: MESSAGE_LEN, link: link.clone() }),
+            Err(_) if len < MESSAGE_LEN => Err(SendError::too_short(len, MESSAGE_LEN, link)),
+            Err(_) => Err(SendError::too_long(len, MESSAGE_LEN, link)),
         }
     }
 

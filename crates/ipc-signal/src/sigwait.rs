@@ -113,7 +113,7 @@ impl SigwaitReceiver {
     }
 
     fn os_error(&self, error: io::Error) -> RecvError {
-        RecvError::Os(OsError::new("sigtimedwait", &self.link, error))
+        OsError::new("sigtimedwait", &self.link, error).into()
     }
 }
 
@@ -129,8 +129,7 @@ impl Receiver for SigwaitReceiver {
         let len = buffer.len();
         let Some(front) = buffer.first_chunk_mut::<MESSAGE_LEN>() else {
             self.held = Some((message, value));
-            let link = self.link.clone();
-            return Err(RecvError::BufferTooSmall { needed: MESSAGE_LEN, len, link });
+            return Err(RecvError::buffer_too_small(MESSAGE_LEN, len, &self.link));
         };
         *front = value.to_ne_bytes();
         Ok(Received { len: MESSAGE_LEN, sender: message.peer(), priority: 0 })

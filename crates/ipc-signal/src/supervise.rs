@@ -162,9 +162,8 @@ impl SupervisedChild {
     /// that we know.
     pub fn wait(&mut self, deadline: Deadline) -> Result<ChildReport, RecvError> {
         drop(self.stdin.take());
-        let error = |operation, error: io::Error| {
-            RecvError::Os(OsError::new(operation, &self.resource, error))
-        };
+        let error =
+            |operation, error: io::Error| OsError::new(operation, &self.resource, error).into();
         if let Some(report) = self.report {
             return Ok(report);
         }

@@ -199,7 +199,7 @@ impl SignalTarget {
         // The kernel would take signals for a process that has ended until its parent reaps it.
         match self.exists() {
             Ok(true) => {}
-            Ok(false) => return Err(SendError::PeerGone { link: self.resource.clone() }),
+            Ok(false) => return Err(SendError::peer_gone(&self.resource)),
             Err(error) => return Err(send_error("poll", &self.resource, error)),
         }
         self.deliver(signo, info)

@@ -104,7 +104,7 @@ impl TimerDescriptor {
     }
 
     fn error(&self, operation: &'static str, error: io::Error) -> RecvError {
-        RecvError::Os(OsError::new(operation, &self.resource, error))
+        OsError::new(operation, &self.resource, error).into()
     }
 }
 

@@ -46,7 +46,7 @@ fn next_value(receiver: &mut SignalReceiver) -> u64 {
 
 /// The error of a full queue names what raises its limit.
 fn is_queue_full(error: &SendError) -> bool {
-    matches!(error, SendError::Limit { setting, .. } if setting.contains("RLIMIT_SIGPENDING"))
+    matches!(error, SendError::Limit(e) if e.setting.contains("RLIMIT_SIGPENDING"))
 }
 
 /// Lets at most this many signals be pending for this process's user when one is sent to it.

@@ -133,27 +133,27 @@ impl Link {
         }
         let min = usize::from(self.kind.is_seqpacket());
         if len < min {
-            return Err(SendError::TooShort { len, min, link: self.resource.clone() });
+            return Err(SendError::too_short(len, min, &self.resource));
         }
         Ok(())
     }
 
     pub(crate) fn too_long(&self, len: usize) -> SendError {
-        SendError::TooLong { len, max: self.max_len, link: self.resource.clone() }
+        SendError::too_long(len, self.max_len, &self.resource)
     }
 
     /// What an error of a send means.
     pub(crate) fn send_error(&self, operation: &'static str, errno: Errno) -> SendError {
         let is_stream = matches!(self.kind, Kind::UnixStream | Kind::Tcp);
         if attempt::is_gone(errno) || is_stream && attempt::is_stream_gone(errno) {
-            SendError::PeerGone { link: self.resource.clone() }
+            SendError::peer_gone(&self.resource)
         } else {
-            SendError::Os(OsError::new(operation, &self.resource, errno))
+            OsError::new(operation, &self.resource, errno).into()
         }
     }
 
     /// What an error of a receive means.
     pub(crate) fn recv_error(&self, operation: &'static str, errno: Errno) -> RecvError {
-        RecvError::Os(OsError::new(operation, &self.resource, errno))
+        OsError::new(operation, &self.resource, errno).into()
     }
 }

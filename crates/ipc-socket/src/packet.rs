@@ -162,18 +162,17 @@ impl PacketReceiver {
             return Ok(Received { len, sender, priority: 0 });
         }
         self.kept = Some(arrival);
-        let link = self.link.resource.clone();
-        Err(RecvError::BufferTooSmall { needed: len, len: buffer.len(), link })
+        Err(RecvError::buffer_too_small(len, buffer.len(), &self.link.resource))
     }
 
     fn violation(&self) -> RecvError {
         let what = "it sent a packet longer than the longest message of this end";
-        RecvError::Violation { what, link: self.link.resource.clone() }
+        RecvError::violation(what, &self.link.resource)
     }
 
     fn gone(&mut self) -> RecvError {
         self.state = State::Ended;
-        RecvError::PeerGone { link: self.link.resource.clone() }
+        RecvError::peer_gone(&self.link.resource)
     }
 }
 

@@ -180,14 +180,14 @@ impl StreamReceiver {
 
     /// What it means that there is no message.
     fn no_message(&self, frame: Frame, len: usize, deadline: Deadline) -> RecvError {
-        let link = self.link.resource.clone();
+        let link = &self.link.resource;
         match frame {
             Frame::None | Frame::Message(_) => RecvError::no_message(deadline),
-            Frame::TooSmall(needed) => RecvError::BufferTooSmall { needed, len, link },
-            Frame::End => RecvError::PeerGone { link },
+            Frame::TooSmall(needed) => RecvError::buffer_too_small(needed, len, link),
+            Frame::End => RecvError::peer_gone(link),
             Frame::Violation => {
                 let what = "it announced a message longer than the maximum";
-                RecvError::Violation { what, link }
+                RecvError::violation(what, link)
             }
         }
     }

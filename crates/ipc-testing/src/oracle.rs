@@ -61,10 +61,10 @@ impl Answer {
         let mut buffer = vec![0; buffer_len];
         match receiver.recv_deadline(&mut buffer, deadline) {
             Ok(received) => Self::Message(buffer[..received.len].to_vec()),
-            Err(RecvError::BufferTooSmall { needed, .. }) => Self::TooSmall(needed),
+            Err(RecvError::BufferTooSmall(small)) => Self::TooSmall(small.needed),
             Err(RecvError::Empty) => Self::Empty,
             Err(RecvError::PeerGone { .. }) => Self::Gone,
-            Err(RecvError::Violation { .. }) => Self::Violation,
+            Err(RecvError::Violation(_)) => Self::Violation,
             Err(other) => panic!("an answer that cannot be: {other}"),
         }
     }

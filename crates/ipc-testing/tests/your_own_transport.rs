@@ -28,8 +28,8 @@ impl Sender for NumberSender {
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         match message.len() {
             LEN => {}
-            len if len > LEN => return Err(SendError::TooLong { len, max: LEN, link: link() }),
-            len => return Err(SendError::TooShort { len, min: LEN, link: link() }),
+            len if len > LEN => return Err(SendError::too_long(len, LEN, &link())),
+            len => return Err(SendError::too_short(len, LEN, &link())),
         }
         loop {
             match rustix::net::send(&self.0, message, SendFlags::NOSIGNAL) {
@@ -37,7 +37,7 @@ impl Sender for NumberSender {
                 Err(Errno::AGAIN) => {}
                 // A reset is how a receiver is gone that had not read everything.
                 Err(Errno::PIPE | Errno::CONNRESET) => {
-                    return Err(SendError::PeerGone { link: link() });
+                    return Err(SendError::peer_gone(&link()));
                 }
                 Err(errno) => return Err(OsError::new("send", &link(), errno).into()),
             }
@@ -68,14 +68,14 @@ impl Receiver for NumberReceiver {
             let flags = if fits { RecvFlags::empty() } else { RecvFlags::PEEK };
             let mut message = [0; LEN];
             match rustix::net::recv(&self.0, &mut message, flags) {
-                Ok((_, 0)) => return Err(RecvError::PeerGone { link: link() }),
+                Ok((_, 0)) => return Err(RecvError::peer_gone(&link())),
                 Ok(_) if fits => {
                     buffer[..LEN].copy_from_slice(&message);
                     return Ok(Received::of_len(LEN));
                 }
                 Ok(_) => {
                     let (needed, len) = (LEN, buffer.len());
-                    return Err(RecvError::BufferTooSmall { needed, len, link: link() });
+                    return Err(RecvError::buffer_too_small(needed, len, &link()));
                 }
                 Err(Errno::AGAIN) => {}
                 Err(errno) => return Err(OsError::new("recv", &link(), errno).into()),

@@ -87,7 +87,7 @@ impl Receiver for QueueReceiver {
         };
         let Some(front) = buffer.get_mut(..held.len) else {
             let (needed, len) = (held.len, buffer.len());
-            return Err(RecvError::BufferTooSmall { needed, len, link: self.queue.link.clone() });
+            return Err(RecvError::buffer_too_small(needed, len, &self.queue.link));
         };
         front.copy_from_slice(&self.landing[..held.len]);
         self.held = None;

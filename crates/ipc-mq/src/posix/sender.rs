@@ -65,11 +65,10 @@ impl Sender for QueueSender {
         let queue = &self.queue;
         if message.len() > queue.max_message_bytes {
             let (len, max) = (message.len(), queue.max_message_bytes);
-            return Err(SendError::TooLong { len, max, link: queue.link.clone() });
+            return Err(SendError::too_long(len, max, &queue.link));
         }
         if priority > HIGHEST_PRIORITY {
-            let (max, link) = (HIGHEST_PRIORITY, queue.link.clone());
-            return Err(SendError::PriorityTooHigh { priority, max, link });
+            return Err(SendError::priority_too_high(priority, HIGHEST_PRIORITY, &queue.link));
         }
         queue
             .call_until("mq_timedsend", Interest::Writable, deadline, |descriptor, patience| {

@@ -252,7 +252,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     #[inline(never)]
     fn poll(&mut self) -> Result<Message, RecvError> {
         if let Some(what) = self.poisoned {
-            return Err(RecvError::Violation { what, link: self.link.clone() });
+            return Err(RecvError::violation(what, &self.link));
         }
         if let Some(message) = self.peek()? {
             return Ok(message);
@@ -296,7 +296,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     #[cold]
     fn wait_for_message(&mut self, deadline: Deadline) -> Result<Message, RecvError> {
         if let Some(what) = self.poisoned {
-            return Err(RecvError::Violation { what, link: self.link.clone() });
+            return Err(RecvError::violation(what, &self.link));
         }
         if self.consumer.settle() {
             self.bell.ring();
@@ -354,7 +354,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     /// The sender is gone; what it committed before is there to be seen.
     fn last_messages(&mut self) -> Result<Message, RecvError> {
         self.sender_gone = true;
-        self.peek()?.ok_or_else(|| RecvError::PeerGone { link: self.link.clone() })
+        self.peek()?.ok_or_else(|| RecvError::peer_gone(&self.link))
     }
 
     fn peek(&mut self) -> Result<Option<Message>, RecvError> {
@@ -395,13 +395,13 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
 
     #[cold]
     fn too_small(&self, needed: usize, len: usize) -> RecvError {
-        RecvError::BufferTooSmall { needed, len, link: self.link.clone() }
+        RecvError::buffer_too_small(needed, len, &self.link)
     }
 
     #[cold]
     fn poison(&mut self, Violation(what): Violation) -> RecvError {
         self.poisoned = Some(what);
         self.consumer.fail();
-        RecvError::Violation { what, link: self.link.clone() }
+        RecvError::violation(what, &self.link)
     }
 }

@@ -298,11 +298,10 @@ impl<M: Memory, B: Bell> Sending<M, B> {
 
     #[cold]
     fn refusal(&self, len: usize) -> SendError {
-        let link = self.link.clone();
         match self.state {
-            State::Poisoned(what) => SendError::Violation { what, link },
-            State::ReceiverGone => SendError::PeerGone { link },
-            State::Open => SendError::TooLong { len, max: self.longest, link },
+            State::Poisoned(what) => SendError::violation(what, &self.link),
+            State::ReceiverGone => SendError::peer_gone(&self.link),
+            State::Open => SendError::too_long(len, self.longest, &self.link),
         }
     }
 
@@ -314,12 +313,12 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     #[cold]
     fn poison(&mut self, Violation(what): Violation) -> SendError {
         self.fail(State::Poisoned(what));
-        SendError::Violation { what, link: self.link.clone() }
+        SendError::violation(what, &self.link)
     }
 
     #[cold]
     fn receiver_gone(&mut self) -> SendError {
         self.fail(State::ReceiverGone);
-        SendError::PeerGone { link: self.link.clone() }
+        SendError::peer_gone(&self.link)
     }
 }

@@ -120,14 +120,14 @@ fn receive(peer: &Peer, strategy: WaitStrategy, outcomes: &mut Outcomes) {
                 outcomes.timed_out += 1;
                 None
             }
-            Err(RecvError::BufferTooSmall { needed, len, .. }) => {
+            Err(RecvError::BufferTooSmall(small)) => {
                 outcomes.too_small += 1;
-                assert!(needed > len && needed < capacity);
+                assert!(small.needed > small.len && small.needed < capacity);
                 assert_ne!(end, Some(End::Violation));
                 continue;
             }
             Err(RecvError::PeerGone { .. }) => Some(End::Gone),
-            Err(RecvError::Violation { .. }) => Some(End::Violation),
+            Err(RecvError::Violation(_)) => Some(End::Violation),
             Err(error) => panic!("an answer that cannot be: {error}"),
         };
         judge(&mut end, now, outcomes);
@@ -186,13 +186,13 @@ fn send(peer: &Peer, strategy: WaitStrategy, outcomes: &mut Outcomes) {
                 outcomes.timed_out += 1;
                 None
             }
-            Err(SendError::TooLong { .. }) if end.is_none() => {
+            Err(SendError::TooLong(_)) if end.is_none() => {
                 assert!(len > longest);
                 outcomes.too_small += 1;
                 continue;
             }
             Err(SendError::PeerGone { .. }) => Some(End::Gone),
-            Err(SendError::Violation { .. }) => Some(End::Violation),
+            Err(SendError::Violation(_)) => Some(End::Violation),
             Err(error) => panic!("an answer that cannot be: {error}"),
         };
         let first = end.is_none();

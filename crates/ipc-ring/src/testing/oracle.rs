@@ -121,8 +121,8 @@ pub fn operations(script: &[u8]) {
                 match receiving.recv_batch(&mut batch, Deadline::Now) {
                     Ok(count) => assert_eq!(count, fit, "length of the batch"),
                     Err(RecvError::Empty) => assert!(sent.is_empty(), "empty"),
-                    Err(RecvError::BufferTooSmall { needed, .. }) => {
-                        assert_eq!(sent.front().map(Vec::len), Some(needed), "needed");
+                    Err(RecvError::BufferTooSmall(small)) => {
+                        assert_eq!(sent.front().map(Vec::len), Some(small.needed), "needed");
                         assert_eq!(fit, 0, "too small");
                     }
                     Err(error) => panic!("{error}"),

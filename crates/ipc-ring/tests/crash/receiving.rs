@@ -385,7 +385,7 @@ fn operate(
     };
     match received {
         Ok(received) => inbox.take(&buffer[..received.len]),
-        Err(RecvError::Empty | RecvError::BufferTooSmall { .. }) => {}
+        Err(RecvError::Empty | RecvError::BufferTooSmall(_)) => {}
         Err(error) => panic!("{error}"),
     }
 }

@@ -54,14 +54,14 @@ impl BufferReceiver {
 impl Sender for BufferSender {
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let End { memory, strategy, poison } = &mut self.end;
-        let link = || memory.resource.clone();
+        let link = &memory.resource;
         if let Some(what) = *poison {
-            return Err(SendError::Violation { what, link: link() });
+            return Err(SendError::violation(what, link));
         }
         let max = memory.shape.slot_bytes as usize;
         let len = message.len();
         if len > max {
-            return Err(SendError::TooLong { len, max, link: link() });
+            return Err(SendError::too_long(len, max, link));
         }
         let patience = Patience { deadline, strategy: *strategy };
         let fill = |position| {
@@ -76,9 +76,9 @@ impl Sender for BufferSender {
             Err(Refusal::NotReady) => Err(SendError::no_room(deadline)),
             Err(Refusal::Garbage(what)) => {
                 *poison = Some(what);
-                Err(SendError::Violation { what, link: link() })
+                Err(SendError::violation(what, link))
             }
-            Err(Refusal::Os(error)) => Err(OsError::new("futex", &link(), error).into()),
+            Err(Refusal::Os(error)) => Err(OsError::new("futex", link, error).into()),
             Err(Refusal::Caller(error)) => Err(error),
         }
     }
@@ -95,9 +95,9 @@ impl Receiver for BufferReceiver {
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
         let End { memory, strategy, poison } = &mut self.end;
-        let link = || memory.resource.clone();
+        let link = &memory.resource;
         if let Some(what) = *poison {
-            return Err(RecvError::Violation { what, link: link() });
+            return Err(RecvError::violation(what, link));
         }
         let patience = Patience { deadline, strategy: *strategy };
         let empty = |position| {
@@ -116,15 +116,15 @@ impl Receiver for BufferReceiver {
         let what = match memory.control().take(memory.shape.slots, patience, empty) {
             Ok(len) => return Ok(Received::of_len(len)),
             Err(Refusal::NotReady) => return Err(RecvError::no_message(deadline)),
-            Err(Refusal::Os(error)) => return Err(OsError::new("futex", &link(), error).into()),
+            Err(Refusal::Os(error)) => return Err(OsError::new("futex", link, error).into()),
             Err(Refusal::Caller(Refused::TooSmall { needed, len })) => {
-                return Err(RecvError::BufferTooSmall { needed, len, link: link() });
+                return Err(RecvError::buffer_too_small(needed, len, link));
             }
             Err(Refusal::Caller(Refused::LengthGarbage)) => "a message longer than its slot",
             Err(Refusal::Garbage(what)) => what,
         };
         *poison = Some(what);
-        Err(RecvError::Violation { what, link: link() })
+        Err(RecvError::violation(what, link))
     }
 
     fn properties(&self) -> LinkProperties {

@@ -203,9 +203,7 @@ impl Direct {
                 Err(error) => {
                     return Err(match error.kind() {
                         OpenErrorKind::TimedOut => RecvError::no_message(deadline).into(),
-                        OpenErrorKind::PeerGone => {
-                            RecvError::PeerGone { link: peer.resource() }.into()
-                        }
+                        OpenErrorKind::PeerGone => RecvError::peer_gone(&peer.resource()).into(),
                         _ => error.into(),
                     });
                 }
@@ -456,10 +454,11 @@ impl Direct {
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
         let connection = &mut self.links[index];
-        let gone = RecvError::PeerGone { link: connection.peer.resource() };
-        let Some(receiver) = &mut connection.receiver else { return Err(gone) };
+        let Some(receiver) = &mut connection.receiver else {
+            return Err(RecvError::peer_gone(&connection.peer.resource()));
+        };
         let result = receiver.recv_deadline(buffer, deadline);
-        connection.holds_message = matches!(result, Err(RecvError::BufferTooSmall { .. }));
+        connection.holds_message = matches!(result, Err(RecvError::BufferTooSmall(_)));
         match result {
             Ok(Received { sender: Some(PeerId::Process(sender)), .. })
                 if sender.pid.map(u32::from) != Some(connection.peer.pid()) =>
@@ -467,13 +466,14 @@ impl Direct {
                 let link = connection.peer.resource();
                 self.links.remove(index);
                 let what = "another process than that of the link has sent";
-                Err(RecvError::Violation { what, link })
+                Err(RecvError::violation(what, &link))
             }
             Err(RecvError::PeerGone { .. }) => {
+                let link = connection.peer.resource();
                 self.links.remove(index);
-                Err(gone)
+                Err(RecvError::peer_gone(&link))
             }
-            Err(error @ RecvError::Violation { .. }) => {
+            Err(error @ RecvError::Violation(_)) => {
                 self.links.remove(index);
                 Err(error)
             }

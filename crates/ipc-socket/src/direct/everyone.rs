@@ -70,7 +70,7 @@ impl Direct {
                 let peer = self.links[index].peer.clone();
                 match self.send_over(index, message, patience) {
                     Ok(()) => outcome.reached += 1,
-                    Err(DirectError::Send(SendError::Unsupported { .. })) => {} // it only sends
+                    Err(DirectError::Send(SendError::Unsupported(_))) => {} // it only sends
                     Err(DirectError::Send(error)) if error.is_temporary() => {
                         left.push(number);
                         full.push((peer, error));

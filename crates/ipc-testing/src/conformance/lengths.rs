@@ -12,7 +12,7 @@ pub(super) fn an_empty_message_is_not_an_empty_link() -> Script {
             if sender.link.message_length.min > 0 {
                 assert_error!(
                     sender.end().send_timeout(&[], BRIEF),
-                    SendError::TooShort { len: 0, .. }
+                    SendError::TooShort(e) if e.len == 0
                 );
                 return sender.deliver(&numbered(0, &sender.link));
             }
@@ -77,11 +77,11 @@ pub(super) fn a_message_too_long_is_refused() -> Script {
                     let message = vec![0; longest + excess];
                     assert_error!(
                         sender.end().try_send(&message),
-                        SendError::TooLong { len, max, .. } if len == longest + excess && max == longest
+                        SendError::TooLong(e) if e.len == longest + excess && e.max == longest
                     );
                     assert_error!(
                         sender.end().send_timeout(&message, BRIEF),
-                        SendError::TooLong { len, max, .. } if len == longest + excess && max == longest
+                        SendError::TooLong(e) if e.len == longest + excess && e.max == longest
                     );
                 }
                 sender.deliver(&numbered(1, &sender.link));
@@ -104,7 +104,7 @@ pub(super) fn a_message_too_short_is_refused() -> Script {
                     let message = vec![0; short];
                     assert_error!(
                         sender.end().try_send(&message),
-                        SendError::TooShort { len, min, .. } if len == short && min == shortest
+                        SendError::TooShort(e) if e.len == short && e.min == shortest
                     );
                 }
                 sender.deliver(&of_about(1, shortest, &sender.link));
@@ -135,8 +135,12 @@ pub(super) fn a_message_stays_until_the_buffer_fits() -> Script {
                     let mut buffer = vec![0; whole];
                     for small in [whole - 1, 0, whole / 2] {
                         match end.recv_deadline(&mut buffer[..small], deadline) {
-                            Err(RecvError::BufferTooSmall { needed, len, .. }) => {
-                                assert_eq!((needed, len), (whole, small), "lengths in the error");
+                            Err(RecvError::BufferTooSmall(e)) => {
+                                assert_eq!(
+                                    (e.needed, e.len),
+                                    (whole, small),
+                                    "lengths in the error"
+                                );
                             }
                             Err(error) => return Err(error),
                             Ok(received) => panic!("{whole} bytes fit {small}: {received:?}"),

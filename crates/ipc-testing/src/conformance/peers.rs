@@ -84,7 +84,7 @@ pub(super) fn higher_priorities_come_first() -> Script {
                 let message = numbered(0, &sender.link);
                 assert_error!(
                     sender.end().send_priority(&message, 0, patience),
-                    SendError::Unsupported { .. }
+                    SendError::Unsupported(_)
                 );
                 return sender.deliver(&message);
             };
@@ -96,7 +96,7 @@ pub(super) fn higher_priorities_come_first() -> Script {
                 let message = of_about(9, 16, &sender.link);
                 assert_error!(
                     sender.end().send_priority(&message, top + 1, patience),
-                    SendError::PriorityTooHigh { priority, max, .. } if priority == top + 1 && max == top
+                    SendError::PriorityTooHigh(e) if e.priority == top + 1 && e.max == top
                 );
             }
             // A send without a priority has the least.
@@ -191,7 +191,7 @@ pub(super) fn a_synchronous_send_returns_when_the_message_is_taken() -> Script {
             let message = of_about(0, 8, &sender.link);
             assert_error!(
                 sender.end().send_synchronous(&message, Deadline::after(BRIEF)),
-                SendError::Unsupported { .. }
+                SendError::Unsupported(_)
             );
             sender.deliver(&message);
         },

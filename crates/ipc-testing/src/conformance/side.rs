@@ -144,7 +144,7 @@ impl Side<'_, dyn Sender> {
     /// Whether this error is how the link says that it is full, whatever the deadline.
     fn refuses(&self, error: &SendError) -> bool {
         self.link.when_full == WhenFull::Refuses
-            && matches!(error, SendError::Full | SendError::Limit { .. })
+            && matches!(error, SendError::Full | SendError::Limit(_))
     }
 
     /// Whether this error says that there is no room, as this link may say it of a call that was to

@@ -36,7 +36,7 @@ impl ReferenceReceiver {
     }
 
     fn gone(&self) -> RecvError {
-        RecvError::PeerGone { link: self.end.link.clone() }
+        RecvError::peer_gone(&self.end.link)
     }
 
     fn os(&self, operation: &'static str, error: impl Into<std::io::Error>) -> RecvError {
@@ -65,13 +65,13 @@ impl ReferenceReceiver {
             Err(Errno::AGAIN) => return Ok(None),
             Err(errno) => return Err(self.os("recvmsg", errno)),
         };
-        let (len, link) = (buffer.len(), self.end.link.clone());
+        let len = buffer.len();
         if needed > len {
             if self.end.has(Fault::DropsWhatDoesNotFit) {
                 let _ = self.receive(buffer, RecvFlags::empty());
             }
             let lie = usize::from(self.end.has(Fault::UnderstatesTheNeededLength));
-            return Err(RecvError::BufferTooSmall { needed: needed - lie, len, link });
+            return Err(RecvError::buffer_too_small(needed - lie, len, &self.end.link));
         }
         self.receive(buffer, RecvFlags::empty()).map_err(|errno| self.os("recvmsg", errno))?;
         Ok(Some(needed))

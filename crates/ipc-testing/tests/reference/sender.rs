@@ -55,7 +55,7 @@ impl ReferenceSender {
     }
 
     fn gone(&self) -> SendError {
-        SendError::PeerGone { link: self.end.link.clone() }
+        SendError::peer_gone(&self.end.link)
     }
 
     fn os(&self, operation: &'static str, error: impl Into<std::io::Error>) -> SendError {
@@ -64,15 +64,15 @@ impl ReferenceSender {
 
     fn check_length(&self, len: usize) -> Result<(), SendError> {
         let MessageLength { min, mut max } = self.end.kind.length;
-        let link = self.end.link.clone();
+        let link = &self.end.link;
         if self.end.has(Fault::ReportsAWrongMax) {
             max -= 1;
         }
         if len > max {
-            return Err(SendError::TooLong { len, max, link });
+            return Err(SendError::too_long(len, max, link));
         }
         if len < min && !self.end.has(Fault::TakesShortMessages) {
-            return Err(SendError::TooShort { len, min, link });
+            return Err(SendError::too_short(len, min, link));
         }
         Ok(())
     }
