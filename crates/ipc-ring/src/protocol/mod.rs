@@ -19,7 +19,8 @@ pub(crate) mod producer;
 pub(crate) mod record;
 pub(crate) mod sleep;
 
-/// The peer broke the protocol; what it did.
+/// The peer broke the protocol; what it did. The endpoints report it as an [`ipc_core::Violation`], which
+/// tells the link too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Violation(pub(crate) &'static str);
 
