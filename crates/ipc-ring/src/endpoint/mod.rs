@@ -3,6 +3,7 @@
 //! these over mapped memory and pipes.
 
 mod lookout;
+mod looks;
 mod pace;
 pub(crate) mod receiving;
 pub(crate) mod sending;

@@ -7,6 +7,7 @@ use ipc_core::{Deadline, OsError, Received, RecvError, Resource, SpinBudget, Wai
 
 use super::LOOKS_PER_CHECK;
 use super::lookout::Lookout;
+use super::looks::Looks;
 use super::pace::Pace;
 use crate::batch::Batch;
 use crate::bell::{Bell, Heard};
@@ -303,16 +304,15 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         }
         loop {
             // Look for a while.
-            let most = self.budget.begin();
-            let mut looks = 0;
+            let mut looks = Looks::new(self.budget.begin(), self.consumer.usual_bytes());
             loop {
                 if let Some(message) = self.peek()? {
-                    if looks > 0 {
+                    if !looks.is_first() {
                         self.budget.found();
                     }
                     return Ok(message);
                 }
-                if looks % LOOKS_PER_CHECK == LOOKS_PER_CHECK - 1 {
+                if looks.is_check_due() {
                     if self.sender_gone || self.bell.is_hung_up() {
                         return self.last_messages();
                     }
@@ -320,10 +320,9 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
                         return Err(RecvError::no_message(deadline));
                     }
                 }
-                if most.is_some_and(|most| looks >= most) {
+                if !looks.go_on() {
                     break;
                 }
-                looks = looks.wrapping_add(1);
                 spin_loop();
             }
             // Announce, look once more, sleep.

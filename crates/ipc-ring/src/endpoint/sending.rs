@@ -3,8 +3,8 @@
 use ipc_core::sync::spin_loop;
 use ipc_core::{Deadline, OsError, Resource, SendError, SpinBudget, WaitStrategy};
 
-use super::LOOKS_PER_CHECK;
 use super::lookout::Lookout;
+use super::looks::Looks;
 use crate::bell::{Bell, Heard};
 use crate::protocol::memory::Memory;
 use crate::protocol::producer::{Claim, Producer, Purpose, Ring, Sleeper};
@@ -113,7 +113,7 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         let claim = self.write(message, deadline)?;
         self.commit(claim, message.len(), true);
         let position = self.producer.tail();
-        match self.wait_until(deadline, |producer| producer.is_taken(position)) {
+        match self.wait_until(message.len(), deadline, |producer| producer.is_taken(position)) {
             Err(SendError::Full | SendError::TimedOut) => Err(SendError::NotTaken),
             // It took the message before it went. The next send tells that it is gone.
             Err(SendError::PeerGone { .. }) if self.producer.is_taken(position) == Ok(true) => {
@@ -207,26 +207,27 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         let ring = self.producer.publish();
         self.tell(ring);
         let mut claimed = None;
-        self.wait_until(deadline, |producer| {
+        self.wait_until(len, deadline, |producer| {
             claimed = producer.claim(len, purpose)?;
             Ok(claimed.is_some())
         })?;
         Ok(claimed.expect("waited until it was"))
     }
 
-    /// Waits until `ready`, which is asked again whenever the receiver may have got on.
+    /// Waits until `ready`, which is asked again whenever the receiver may have got on. The wait is for the
+    /// sake of a message of `len` bytes.
     fn wait_until(
         &mut self,
+        len: usize,
         deadline: Deadline,
         mut ready: impl FnMut(&mut Producer<M>) -> Result<bool, Violation>,
     ) -> Result<(), SendError> {
         loop {
             // Look for a while.
-            let most = self.budget.begin();
-            let mut looks = 0;
+            let mut looks = Looks::new(self.budget.begin(), len as u64);
             loop {
                 if ready(&mut self.producer).map_err(|violation| self.poison(violation))? {
-                    if looks > 0 {
+                    if !looks.is_first() {
                         self.budget.found();
                     }
                     return Ok(());
@@ -237,7 +238,7 @@ impl<M: Memory, B: Bell> Sending<M, B> {
                     }
                     return Err(SendError::Full);
                 }
-                if looks % LOOKS_PER_CHECK == LOOKS_PER_CHECK - 1 {
+                if looks.is_check_due() {
                     if self.bell.is_hung_up() {
                         return Err(self.receiver_gone());
                     }
@@ -245,10 +246,9 @@ impl<M: Memory, B: Bell> Sending<M, B> {
                         return Err(SendError::no_room(deadline));
                     }
                 }
-                if most.is_some_and(|most| looks >= most) {
+                if !looks.go_on() {
                     break;
                 }
-                looks = looks.wrapping_add(1);
                 spin_loop();
             }
             // Announce, look once more, sleep.
