@@ -17,7 +17,7 @@
 //! Words go in and out of shared memory one by one, so that none straddles a cache line. Into private memory
 //! they are put together to 16 bytes, which a wide load of the caller's can take from the store buffer
 //! whole; out of it they come one by one, for a wide load would wait for what the caller has just stored there
-//! in narrower pieces. See benches/record.
+//! in narrower pieces. Each halves the time of a stream of 64 bytes; see benches/record.
 
 // Copies through raw pointers into mapped memory; inline assembly.
 #![allow(unsafe_code)]
@@ -27,8 +27,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipc_core::placing;
 
-/// Up to this length, in bytes, pairs of words are fastest; see benches/record.
-const BY_PAIRS_MAX: usize = 128;
+use crate::protocol::memory::SHORT_MAX;
+
 /// Bytes of a pair of words.
 const PAIR: usize = 16;
 /// Up to this length, in bytes, blocks are faster than starting `rep movsb`. Beyond it `rep movsb` wins
@@ -52,20 +52,33 @@ const BY_ASSEMBLY: bool = cfg!(all(target_arch = "x86_64", not(miri)));
 ///
 /// `target` is a multiple of eight and valid for writes of `source.len()` rounded up to a multiple of
 /// eight.
-#[inline(always)] // the hot path of every send
+#[inline(always)] // the hot path of batches
 pub(crate) unsafe fn copy_in(target: *mut u8, source: &[u8]) {
+    if source.len() <= SHORT_MAX || !BY_ASSEMBLY {
+        // SAFETY: as the caller says.
+        unsafe { copy_short_in(target, source) }
+    } else {
+        // SAFETY: as the caller says.
+        unsafe { move_long(target, source.as_ptr(), source.len()) }
+    }
+}
+
+/// As [`copy_in`], for at most [`SHORT_MAX`] bytes.
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)] // the hot path of every send
+pub(crate) unsafe fn copy_short_in(target: *mut u8, source: &[u8]) {
     if source.len() == 8 {
         // SAFETY: the target is valid for a word.
         unsafe { word_at(target, 0) }.store(word_of(source), Ordering::Relaxed); // as in `words_in`
     } else if source.len() < PAIR || !BY_ASSEMBLY {
         // SAFETY: as the caller says.
         unsafe { words_in(target, source) }
-    } else if source.len() <= BY_PAIRS_MAX {
+    } else {
         // SAFETY: `target` is valid for this many bytes, and no Rust reference overlaps it.
         unsafe { move_pairs::<TO_SHARED>(target, source.as_ptr(), source.len()) }
-    } else {
-        // SAFETY: as the caller says.
-        unsafe { move_long(target, source.as_ptr(), source.len()) }
     }
 }
 
@@ -97,14 +110,35 @@ fn word_of(bytes: &[u8]) -> u64 {
     u64::from_ne_bytes(*bytes.first_chunk().expect("eight bytes or more"))
 }
 
-/// One to seven bytes, and zeros.
+/// One to seven bytes, and zeros: without a loop, which would become a call.
 #[inline]
 fn short_word_of(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    for (target, byte) in word.iter_mut().zip(bytes) {
-        *target = *byte;
+    let len = bytes.len();
+    let word = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            u64::from(first) | u64::from(last) << (8 * (len - 4))
+        }
+        _ => [0, len / 2, len - 1]
+            .into_iter()
+            .fold(0, |word, index| word | u64::from(bytes[index]) << (8 * index)),
+    };
+    word.to_le()
+}
+
+/// The other way: writes one to seven bytes.
+#[inline]
+fn put_short_word(bytes: &mut [u8], word: u64) {
+    let (len, word) = (bytes.len(), u64::from_le(word));
+    if let Some(first) = bytes.first_chunk_mut() {
+        *first = (word as u32).to_le_bytes();
+        let last = bytes.last_chunk_mut().expect("as long as the first");
+        *last = ((word >> (8 * (len - 4))) as u32).to_le_bytes();
+    } else {
+        for index in [0, len / 2, len - 1] {
+            bytes[index] = (word >> (8 * index)) as u8;
+        }
     }
-    u64::from_ne_bytes(word)
 }
 
 /// Copies from shared memory at `source` to `target`.
@@ -113,8 +147,24 @@ fn short_word_of(bytes: &[u8]) -> u64 {
 ///
 /// `source` is a multiple of eight and valid for reads of `target.len()` rounded up to a multiple of
 /// eight.
-#[inline(always)] // the hot path of every receive
+#[inline(always)] // the hot path of batches
 pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
+    if target.len() <= SHORT_MAX || !BY_ASSEMBLY {
+        // SAFETY: as the caller says.
+        unsafe { copy_short_out(target, source) }
+    } else {
+        // SAFETY: as the caller says.
+        unsafe { move_long(target.as_mut_ptr(), source, target.len()) }
+    }
+}
+
+/// As [`copy_out`], for at most [`SHORT_MAX`] bytes.
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)] // the hot path of every receive
+pub(crate) unsafe fn copy_short_out(target: &mut [u8], source: *const u8) {
     if target.len() == 8 {
         // SAFETY: the source is valid for a word.
         let source = unsafe { word_at(source.cast_mut(), 0) };
@@ -123,12 +173,9 @@ pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
     } else if target.len() < PAIR || !BY_ASSEMBLY {
         // SAFETY: as the caller says.
         unsafe { words_out(target, source) }
-    } else if target.len() <= BY_PAIRS_MAX {
+    } else {
         // SAFETY: `source` is valid for this many bytes, and `target` is ours.
         unsafe { move_pairs::<TO_PRIVATE>(target.as_mut_ptr(), source, target.len()) }
-    } else {
-        // SAFETY: as the caller says.
-        unsafe { move_long(target.as_mut_ptr(), source, target.len()) }
     }
 }
 
@@ -142,7 +189,7 @@ pub(crate) unsafe fn copy_out(target: &mut [u8], source: *const u8) {
 /// As there.
 #[inline]
 pub(crate) unsafe fn copy_out_in_order(target: &mut [u8], source: *const u8) {
-    if target.len() <= BY_PAIRS_MAX || !BY_ASSEMBLY {
+    if target.len() <= SHORT_MAX || !BY_ASSEMBLY {
         // SAFETY: as the caller says.
         unsafe { words_out(target, source) }
     } else {
@@ -170,10 +217,7 @@ unsafe fn words_out(target: &mut [u8], source: *const u8) {
     if !rest.is_empty() {
         // SAFETY: in bounds, since the source is valid up to the next multiple of eight.
         let source = unsafe { word_at(source.cast_mut(), offset) };
-        let word = source.load(Ordering::Relaxed).to_ne_bytes(); // as above
-        for (target, byte) in rest.iter_mut().zip(word) {
-            *target = byte;
-        }
+        put_short_word(rest, source.load(Ordering::Relaxed)); // as above
     }
 }
 
@@ -195,66 +239,76 @@ const TO_SHARED: bool = true;
 const TO_PRIVATE: bool = false;
 
 /// Copies a short message by pairs of words, of which the last overlap the first, so that there is
-/// one straight way for all lengths up to 32, up to 64, and up to [`BY_PAIRS_MAX`].
+/// one straight way for all lengths up to 32, up to 64, and up to [`SHORT_MAX`].
 ///
 /// # Safety
 ///
-/// `len` is from [`PAIR`] to [`BY_PAIRS_MAX`], `target` is valid for writes of that many bytes and
+/// `len` is from [`PAIR`] to [`SHORT_MAX`], `target` is valid for writes of that many bytes and
 /// `source` for reads, and they do not overlap.
 #[inline(always)]
 unsafe fn move_pairs<const SHARED: bool>(target: *mut u8, source: *const u8, len: usize) {
-    let pair_at = |offset: usize| {
-        let (target, source) = (target.wrapping_add(offset), source.wrapping_add(offset));
-        // SAFETY: in bounds: below, each offset is at most `len - PAIR`.
-        unsafe { move_pair::<SHARED>(target, source) };
-    };
-    pair_at(0);
-    if len > 32 {
-        pair_at(16);
-        if len > 64 {
-            pair_at(32);
-            pair_at(48);
-            pair_at(len - 64);
-            pair_at(len - 48);
-        }
-        pair_at(len - 32);
+    let (target_end, source_end) = (target.wrapping_add(len), source.wrapping_add(len));
+    macro_rules! pair {
+        ($from_begin:literal) => {
+            // SAFETY: in bounds: `len` was seen to reach so far.
+            unsafe { move_pair::<SHARED, $from_begin>(target, source) }
+        };
+        (end $from_end:literal) => {
+            // SAFETY: as above.
+            unsafe { move_pair::<SHARED, $from_end>(target_end, source_end) }
+        };
     }
-    pair_at(len - 16);
+    pair!(0);
+    if len > 32 {
+        pair!(16);
+        if len > 64 {
+            pair!(32);
+            pair!(48);
+            pair!(end - 64);
+            pair!(end - 48);
+        }
+        pair!(end - 32);
+    }
+    pair!(end - 16);
 }
 
-/// Copies two words: one by one, but what is written to private memory is written together.
+/// Copies two words that lie `OFFSET` bytes from the addresses: one by one where memory is shared. Private
+/// memory is read one by one too, since a wide load has to wait until the narrower stores that a caller has just
+/// made there have left the store buffer; but it is written together.
 ///
 /// # Safety
 ///
-/// `target` is valid for writes of [`PAIR`] bytes and `source` for reads.
+/// `target` is valid there for writes of [`PAIR`] bytes and `source` for reads.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn move_pair<const SHARED: bool>(target: *mut u8, source: *const u8) {
+unsafe fn move_pair<const SHARED: bool, const OFFSET: isize>(target: *mut u8, source: *const u8) {
     if SHARED {
-        // SAFETY: what is written is the caller's word; SSE2 is part of x86-64.
+        // SAFETY: what is written is the caller's word.
         unsafe {
             std::arch::asm!(
-                "mov {a}, [{source}]",
-                "mov {b}, [{source} + 8]",
-                "mov [{target}], {a}",
-                "mov [{target} + 8], {b}",
+                "mov {a}, [{source} + {offset}]",
+                "mov {b}, [{source} + {offset} + 8]",
+                "mov [{target} + {offset}], {a}",
+                "mov [{target} + {offset} + 8], {b}",
                 a = out(reg) _,
                 b = out(reg) _,
                 source = in(reg) source,
                 target = in(reg) target,
+                offset = const OFFSET,
                 options(nostack, preserves_flags)
             );
         }
     } else {
-        // SAFETY: as above.
+        // SAFETY: as above; SSE2 is part of x86-64.
         unsafe {
             std::arch::asm!(
-                "movq {pair}, qword ptr [{source}]",
-                "movhps {pair}, qword ptr [{source} + 8]",
-                "movups [{target}], {pair}",
+                "movq {pair}, qword ptr [{source} + {offset}]",
+                "movhps {pair}, qword ptr [{source} + {offset} + 8]",
+                "movups [{target} + {offset}], {pair}",
                 pair = out(xmm_reg) _,
                 source = in(reg) source,
                 target = in(reg) target,
+                offset = const OFFSET,
                 options(nostack, preserves_flags)
             );
         }
@@ -267,7 +321,7 @@ unsafe fn move_pair<const SHARED: bool>(target: *mut u8, source: *const u8) {
 ///
 /// None is needed.
 #[cfg(not(target_arch = "x86_64"))]
-unsafe fn move_pair<const SHARED: bool>(_: *mut u8, _: *const u8) {
+unsafe fn move_pair<const SHARED: bool, const OFFSET: isize>(_: *mut u8, _: *const u8) {
     unreachable!("guarded by the target's architecture");
 }
 
@@ -289,13 +343,13 @@ pub(crate) fn fetch_for_writing(at: *const u8) {
     let _ = at;
 }
 
-/// Copies a message longer than [`BY_PAIRS_MAX`], by blocks or by the processor's own means. Both are
+/// Copies a message longer than [`SHORT_MAX`], by blocks or by the processor's own means. Both are
 /// fastest where what they write begins with a cache line; so the first block goes where the message begins,
 /// and the rest begins again within it, at a line. The last block overlaps the one before.
 ///
 /// # Safety
 ///
-/// `len` is more than [`BY_PAIRS_MAX`], `target` is valid for writes of that many bytes and `source` for
+/// `len` is more than [`SHORT_MAX`], `target` is valid for writes of that many bytes and `source` for
 /// reads, and they do not overlap.
 #[inline(never)] // it would take registers from the path of short messages
 unsafe fn move_long(target: *mut u8, source: *const u8, len: usize) {

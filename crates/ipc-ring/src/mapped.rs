@@ -9,9 +9,12 @@ use std::sync::atomic::AtomicU64;
 
 use ipc_shm::Mapping;
 
-use crate::copy::{copy_in, copy_out, copy_out_in_order, fetch_for_writing};
+use crate::copy::{
+    copy_in, copy_out, copy_out_in_order, copy_short_in, copy_short_out, fetch_for_writing,
+};
 use crate::layout;
 use crate::protocol::memory::Memory;
+use crate::protocol::record::{HEADER_BYTES, record_bytes};
 
 /// One ring over mapped memory, as one of its endpoints sees it.
 pub(crate) struct Mapped {
@@ -73,6 +76,21 @@ impl Mapped {
         // SAFETY: inside the ring, as asserted.
         unsafe { self.ring.add(offset as usize) }
     }
+
+    /// The address right behind the header at a position, where a message of `len` bytes lies.
+    ///
+    /// # Panics
+    ///
+    /// If it is not inside the ring, rounded up to whole words.
+    #[inline(always)] // the hot path
+    fn behind(&self, header: u64, len: usize) -> NonNull<u8> {
+        debug_assert!(header % 8 == 0);
+        let offset = header & self.word_mask;
+        // The sum does not overflow: no slice is longer than `isize::MAX`.
+        assert!(offset + record_bytes(len) <= self.capacity);
+        // SAFETY: inside the ring, as asserted.
+        unsafe { self.ring.add((offset + HEADER_BYTES) as usize) }
+    }
 }
 
 impl Memory for Mapped {
@@ -109,6 +127,20 @@ impl Memory for Mapped {
         let source = self.piece(position, buffer.len());
         // SAFETY: whole words inside the ring, as `piece` asserts.
         unsafe { copy_out(buffer, source.as_ptr()) };
+    }
+
+    #[inline(always)] // the hot path
+    fn write_short(&self, header: u64, bytes: &[u8]) {
+        let target = self.behind(header, bytes.len());
+        // SAFETY: whole words inside the ring, as `behind` asserts; the sender's mapping is writable.
+        unsafe { copy_short_in(target.as_ptr(), bytes) };
+    }
+
+    #[inline(always)] // the hot path
+    fn read_short(&self, header: u64, buffer: &mut [u8]) {
+        let source = self.behind(header, buffer.len());
+        // SAFETY: whole words inside the ring, as `behind` asserts.
+        unsafe { copy_short_out(buffer, source.as_ptr()) };
     }
 
     #[inline]

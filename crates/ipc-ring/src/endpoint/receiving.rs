@@ -13,7 +13,7 @@ use crate::batch::Batch;
 use crate::bell::{Bell, Heard};
 use crate::protocol::Violation;
 use crate::protocol::consumer::{Consumer, Message};
-use crate::protocol::memory::Memory;
+use crate::protocol::memory::{Memory, SHORT_MAX};
 use crate::protocol::sleep::Intent;
 
 /// A receiver with its doorbells.
@@ -76,22 +76,23 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        if let Some(message) = self.consumer.usual() {
-            if let Some(buffer) = buffer.get_mut(..message.len()) {
-                self.take_usual(message, buffer);
-                return Ok(Received::of_len(buffer.len()));
+        match self.consumer.usual() {
+            Some(message) if message.len() <= buffer.len().min(SHORT_MAX) => {
+                let buffer = &mut buffer[..message.len()];
+                self.consumer.take_usual(buffer);
+                Ok(Received::of_len(buffer.len()))
             }
+            _ => self.recv_another(buffer, deadline),
         }
-        self.recv_another(buffer, deadline)
     }
 
-    #[inline(never)] // it would take registers from the path of usual messages
+    #[inline(never)] // it would take registers from the path of usual, short messages
     fn recv_another(
         &mut self,
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        if let Some(message) = self.ready() {
+        if let Some(message) = self.consumer.usual().or_else(|| self.ready()) {
             let buffer = self.fitting(message, buffer)?;
             self.consumer.memory().read(message.position, buffer);
             self.release(message);
@@ -102,13 +103,6 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         self.consumer.memory().read_in_order(message.position, buffer);
         self.release(message);
         Ok(Received::of_len(message.len()))
-    }
-
-    /// Receives a message that [`Consumer::usual`] returned.
-    #[inline(always)] // the hot path
-    fn take_usual(&mut self, message: Message, buffer: &mut [u8]) {
-        self.consumer.memory().read(message.position, buffer);
-        self.consumer.release_usual();
     }
 
     #[inline]
@@ -154,8 +148,8 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         deadline: Deadline,
     ) -> Result<(), RecvError> {
         match self.consumer.usual() {
-            Some(message) if message.len() == buffer.len() => {
-                self.take_usual(message, buffer);
+            Some(message) if message.len() == buffer.len() && buffer.len() <= SHORT_MAX => {
+                self.consumer.take_usual(buffer);
                 Ok(())
             }
             _ => self.recv_another_exactly(buffer, deadline),

@@ -8,7 +8,7 @@ use super::looks::Looks;
 use crate::bell::{Bell, Heard};
 use crate::protocol::memory::Memory;
 use crate::protocol::producer::{Claim, Producer, Purpose, Ring, Sleeper};
-use crate::protocol::sleep::Intent;
+use crate::protocol::sleep::{Intent, wants_bell};
 use crate::protocol::{Violation, longest_message};
 
 /// Bytes of records between two looks at whether the receiver lives, where it shows no sign of sleeping.
@@ -72,10 +72,29 @@ impl<M: Memory, B: Bell> Sending<M, B> {
     }
 
     /// See [`ipc_core::Sender::send_deadline`].
+    ///
+    /// What is not done here is done by calls that end it, so that no register need be saved for them.
     #[inline(always)] // the hot path
     pub(crate) fn send(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        match self.producer.send_plain(message) {
+            Some(sleep) if wants_bell(sleep) => self.wake(sleep),
+            Some(_) => Ok(()),
+            None => self.send_another(message, deadline),
+        }
+    }
+
+    #[inline(never)]
+    fn send_another(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let claim = self.write(message, deadline)?;
         self.commit(claim, message.len(), false);
+        Ok(())
+    }
+
+    /// Wakes the receiver, whose sleep word this is, after a message was sent.
+    #[inline(never)]
+    fn wake(&mut self, sleep: u64) -> Result<(), SendError> {
+        let ring = self.producer.ring_for(sleep);
+        self.tell(ring);
         Ok(())
     }
 

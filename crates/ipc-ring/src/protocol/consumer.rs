@@ -94,6 +94,14 @@ impl<M: Memory> Consumer<M> {
         Some(Message { position: self.head.wrapping_add(HEADER_BYTES), header: self.usual })
     }
 
+    /// Copies out and releases the message that [`usual`](Self::usual) returned: a short one, of the buffer's
+    /// length.
+    #[inline(always)] // the hot path of every receive
+    pub(crate) fn take_usual(&mut self, buffer: &mut [u8]) {
+        self.memory.read_short(self.head, buffer);
+        self.release_usual();
+    }
+
     /// Releases the message that [`usual`](Self::usual) returned.
     #[inline(always)] // the hot path of every receive
     pub(crate) fn release_usual(&mut self) {
@@ -140,7 +148,7 @@ impl<M: Memory> Consumer<M> {
 
     #[inline(always)]
     fn header(&self, position: u64) -> u64 {
-        // pairs with the store in `Producer::publish_word`, which everything of the record precedes
+        // pairs with the store in `Producer::store_and_look`, which everything of the record precedes
         self.memory.word(position).load(Ordering::Acquire)
     }
 

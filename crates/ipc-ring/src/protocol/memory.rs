@@ -2,6 +2,12 @@
 
 use ipc_core::sync::AtomicU64;
 
+use super::record::HEADER_BYTES;
+
+/// Up to this length, in bytes, a message is short: it is copied without a call, by pairs of words, which
+/// is fastest; see benches/record.
+pub(crate) const SHORT_MAX: usize = 128;
+
 /// The memory of one ring, as both its endpoints see it.
 ///
 /// The algorithm is apart from where memory comes from: shipped over mapped memory, checked by loom
@@ -20,6 +26,18 @@ pub(crate) trait Memory {
     /// As [`read`](Self::read), for a message that was waited for: a word at a time.
     fn read_in_order(&self, position: u64, buffer: &mut [u8]) {
         self.read(position, buffer);
+    }
+    /// As [`write`](Self::write), for a message of at most [`SHORT_MAX`] bytes whose
+    /// header is at this position.
+    #[inline]
+    fn write_short(&self, header: u64, bytes: &[u8]) {
+        self.write(header.wrapping_add(HEADER_BYTES), bytes);
+    }
+    /// As [`read`](Self::read), for a message of at most [`SHORT_MAX`] bytes whose
+    /// header is at this position.
+    #[inline]
+    fn read_short(&self, header: u64, buffer: &mut [u8]) {
+        self.read(header.wrapping_add(HEADER_BYTES), buffer);
     }
     /// The position up to which the receiver has read; written by the receiver.
     fn head(&self) -> &AtomicU64;

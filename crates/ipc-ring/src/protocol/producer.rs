@@ -1,8 +1,8 @@
 //! The sender's half of the protocol: claim room, write, commit (or stage, and publish together). Leaves out waiting.
 
-use ipc_core::sync::Ordering;
+use ipc_core::sync::{AtomicU64, Ordering};
 
-use super::memory::Memory;
+use super::memory::{Memory, SHORT_MAX};
 use super::order::{announce, look_at_one_that_bars, publish_then_look};
 use super::record::{self, HEADER_BYTES, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
@@ -17,12 +17,10 @@ pub(crate) const REWIND_BYTES: u64 = if cfg!(ipc_loom) { 24 } else { 128 << 10 }
 /// not be seen to with every message.
 const PLAIN_BYTES: u64 = 32 << 10;
 
-/// How far ahead of a short record the sender asks for the lines that it will write to, in bytes. The
-/// stores of a short message are many and small: the processor can hold those of only a few lines back
-/// until these have come from the other core.
+/// How far ahead of a short record the sender asks for the lines that it will write to, in bytes. Its
+/// stores are many and small: the processor can hold those of only a few lines back until these have come
+/// from the other core. Longer messages are stored by wide stores, few for a line.
 const FETCH_AHEAD_BYTES: u64 = 12 * LINE_BYTES;
-/// The longest records, in bytes, that ask; longer ones are stored by wide stores, few for a line.
-const LONGEST_FETCHING_BYTES: u64 = record_bytes(128);
 const LINE_BYTES: u64 = 64;
 
 /// The sender's own state. Nothing that it trusts lies in memory that the receiver can write.
@@ -135,6 +133,25 @@ impl<M: Memory> Producer<M> {
         (record_bytes(len) <= room).then_some(Claim { position: self.tail })
     }
 
+    /// Sends a short message in the case that nearly all messages of a stream are; see
+    /// [`claim_plain`](Self::claim_plain). `None` where it takes a closer look, or the message is long. Returns the
+    /// receiver's sleep word, or 0 if it never sleeps; for one that wants the bell, see
+    /// [`ring_for`](Self::ring_for).
+    #[inline(always)] // the hot path of every send
+    pub(crate) fn send_plain(&mut self, message: &[u8]) -> Option<u64> {
+        let len = message.len();
+        if len > SHORT_MAX || self.staged.is_some() {
+            return None;
+        }
+        let begin = self.claim_plain(len)?.position;
+        let header = self.memory.word(begin);
+        self.fetch_ahead_of(begin, len);
+        self.clear_behind(begin, len);
+        self.memory.write_short(begin, message);
+        self.tail = begin.wrapping_add(record_bytes(len));
+        Some(self.store_and_look(header, MessageHeader::new(len, false).word()))
+    }
+
     /// After the message of `len` bytes that `claim` is for, every one takes a closer look.
     pub(crate) fn end_with(&mut self, claim: Claim, len: usize) {
         if claim.position == self.tail {
@@ -230,7 +247,7 @@ impl<M: Memory> Producer<M> {
         if self.staged.is_none() {
             self.staged = Some((position, value));
         } else {
-            // Relaxed: the store in `publish_word` orders everything staged before it.
+            // Relaxed: the store in `store_and_look` orders everything staged before it.
             self.memory.word(position).store(value, Ordering::Relaxed);
         }
     }
@@ -247,49 +264,71 @@ impl<M: Memory> Producer<M> {
     /// Completes a record but for one word; returns the word's position and value.
     #[inline]
     fn finish(&mut self, claim: Claim, len: usize, urgent: bool) -> (u64, u64) {
-        let bytes = record_bytes(len);
-        let next = claim.position.wrapping_add(bytes);
-        if bytes <= LONGEST_FETCHING_BYTES {
-            let soon = next.wrapping_add(FETCH_AHEAD_BYTES);
-            self.memory.fetch_for_writing(soon);
-            if bytes > LINE_BYTES + HEADER_BYTES {
-                self.memory.fetch_for_writing(soon.wrapping_add(LINE_BYTES));
-            }
+        if len <= SHORT_MAX {
+            self.fetch_ahead_of(claim.position, len);
         }
-        // What lies there is an old message, which must not be taken for a header. Relaxed here and
-        // below: the store in `publish_word` comes after.
-        self.memory.word(next).store(record::EMPTY, Ordering::Relaxed);
+        let next = self.clear_behind(claim.position, len);
         let header = MessageHeader::new(len, urgent).word();
         let begin = std::mem::replace(&mut self.tail, next);
         if claim.position == begin {
             return (begin, header);
         }
         self.plain_until = next;
+        // Relaxed: the store in `store_and_look` comes after.
         self.memory.word(claim.position).store(header, Ordering::Relaxed);
         (begin, record::WRAP)
     }
 
+    /// Asks for the lines that the records after this short one will be written to.
+    #[inline(always)] // the hot path of every send
+    fn fetch_ahead_of(&self, position: u64, len: usize) {
+        let bytes = record_bytes(len);
+        let soon = position.wrapping_add(bytes + FETCH_AHEAD_BYTES);
+        self.memory.fetch_for_writing(soon);
+        if bytes > LINE_BYTES + HEADER_BYTES {
+            self.memory.fetch_for_writing(soon.wrapping_add(LINE_BYTES));
+        }
+    }
+
+    /// Clears the word behind the record of a message of `len` bytes at `position`. Returns the word's
+    /// position.
+    #[inline(always)] // the hot path of every send
+    fn clear_behind(&self, position: u64, len: usize) -> u64 {
+        let next = position.wrapping_add(record_bytes(len));
+        // What lies there is an old message, which must not be taken for a header. Relaxed: the store in
+        // `store_and_look` comes after.
+        self.memory.word(next).store(record::EMPTY, Ordering::Relaxed);
+        next
+    }
+
     #[inline]
     fn publish_word(&mut self, position: u64, value: u64) -> Ring {
-        let word = self.memory.word(position);
-        let sleep = if self.sleeper == Sleeper::Fences {
-            publish_then_look(word, value, self.memory.receiver_sleep())
-        } else {
-            // pairs with the Acquire load in `Consumer::header`: the record's other words come first
-            word.store(value, Ordering::Release);
-            if self.sleeper == Sleeper::Never {
-                return Ring::NotNeeded;
-            }
-            look_at_one_that_bars(self.memory.receiver_sleep())
-        };
-        if !wants_bell(sleep) {
-            Ring::NotNeeded
-        } else if sleep == self.rung_for {
-            Ring::AlreadyRung
-        } else {
-            self.rung_for = sleep;
-            Ring::Now
+        let sleep = self.store_and_look(self.memory.word(position), value);
+        if wants_bell(sleep) { self.ring_for(sleep) } else { Ring::NotNeeded }
+    }
+
+    /// Publishes by a word of the ring, and returns the receiver's sleep word, or 0 if it never sleeps.
+    #[inline(always)] // the hot path of every send
+    fn store_and_look(&self, word: &AtomicU64, value: u64) -> u64 {
+        if self.sleeper == Sleeper::Fences {
+            return publish_then_look(word, value, self.memory.receiver_sleep());
         }
+        // pairs with the Acquire load in `Consumer::header`: the record's other words come first
+        word.store(value, Ordering::Release);
+        if self.sleeper == Sleeper::Never {
+            0
+        } else {
+            look_at_one_that_bars(self.memory.receiver_sleep())
+        }
+    }
+
+    /// Whether to ring for a receiver whose sleep word says that it wants the bell.
+    pub(crate) fn ring_for(&mut self, sleep: u64) -> Ring {
+        if sleep == self.rung_for {
+            return Ring::AlreadyRung;
+        }
+        self.rung_for = sleep;
+        Ring::Now
     }
 
     /// Tells the receiver that the sender will wait for room: look for it once more, then sleep.
