@@ -3,7 +3,7 @@
 use std::io;
 
 use ipc_core::sync::spin_loop;
-use ipc_core::{Deadline, OsError, Received, RecvError, Resource, SpinBudget, WaitStrategy};
+use ipc_core::{Deadline, OsError, RecvError, Resource, SpinBudget, WaitStrategy};
 
 use super::LOOKS_PER_CHECK;
 use super::lookout::Lookout;
@@ -69,40 +69,36 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         self.bars
     }
 
-    /// See [`ipc_core::Receiver::recv_deadline`].
+    /// See [`ipc_core::Receiver::recv_deadline`]. Returns the length of the message.
     #[inline(always)] // the hot path
     pub(crate) fn recv(
         &mut self,
         buffer: &mut [u8],
         deadline: Deadline,
-    ) -> Result<Received, RecvError> {
+    ) -> Result<usize, RecvError> {
         match self.consumer.usual() {
             Some(message) if message.len() <= buffer.len().min(SHORT_MAX) => {
                 let buffer = &mut buffer[..message.len()];
                 self.consumer.take_usual(buffer);
-                Ok(Received::of_len(buffer.len()))
+                Ok(buffer.len())
             }
             _ => self.recv_another(buffer, deadline),
         }
     }
 
     #[inline(never)] // it would take registers from the path of usual, short messages
-    fn recv_another(
-        &mut self,
-        buffer: &mut [u8],
-        deadline: Deadline,
-    ) -> Result<Received, RecvError> {
+    fn recv_another(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, RecvError> {
         if let Some(message) = self.consumer.usual().or_else(|| self.ready()) {
             let buffer = self.fitting(message, buffer)?;
             self.consumer.memory().read(message.position, buffer);
             self.release(message);
-            return Ok(Received::of_len(message.len()));
+            return Ok(message.len());
         }
         let message = self.wait(deadline)?;
         let buffer = self.fitting(message, buffer)?;
         self.consumer.memory().read_in_order(message.position, buffer);
         self.release(message);
-        Ok(Received::of_len(message.len()))
+        Ok(message.len())
     }
 
     #[inline]

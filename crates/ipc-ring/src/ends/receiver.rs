@@ -95,7 +95,7 @@ impl Receiver for RingReceiver {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<Received, RecvError> {
-        self.receiving.recv(buffer, deadline)
+        self.receiving.recv(buffer, deadline).map(Received::of_len)
     }
 
     fn properties(&self) -> LinkProperties {

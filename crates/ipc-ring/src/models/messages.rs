@@ -123,8 +123,8 @@ fn a_batch_is_seen_together() {
             });
             let mut seen = 0;
             let mut buffer = [0; 16];
-            while let Ok(received) = receiving.recv(&mut buffer, Deadline::Now) {
-                assert_eq!(&buffer[..received.len], batch[seen]);
+            while let Ok(len) = receiving.recv(&mut buffer, Deadline::Now) {
+                assert_eq!(&buffer[..len], batch[seen]);
                 seen += 1;
             }
             let sending = sender.join().expect("no panic");

@@ -217,6 +217,6 @@ fn fill(sending: &mut ModelSending, message: &[u8]) -> usize {
 /// Receives one message, waiting for it.
 fn receive(receiving: &mut ModelReceiving) -> Vec<u8> {
     let mut buffer = [0; 16];
-    let received = receiving.recv(&mut buffer, Deadline::Never).expect("received");
-    buffer[..received.len].to_vec()
+    let len = receiving.recv(&mut buffer, Deadline::Never).expect("received");
+    buffer[..len].to_vec()
 }

@@ -89,7 +89,9 @@ fn receive(peer: &Peer, strategy: WaitStrategy, outcomes: &mut Outcomes) {
         let deadline = peer.begin();
         let (len, kind) = (peer.number(2) as usize % (capacity + 1), peer.byte() % 8);
         let received = match kind {
-            0..=3 => receiving.recv(&mut buffer[..len], deadline).map(|it| assert!(it.len <= len)),
+            0..=3 => receiving
+                .recv(&mut buffer[..len], deadline)
+                .map(|received| assert!(received <= len)),
             4 => receiving.recv_batch(&mut batch, deadline).map(|count| {
                 assert!(count > 0 && count == batch.len());
                 assert!(batch.iter().map(<[u8]>::len).sum::<usize>() <= capacity);
