@@ -131,9 +131,28 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
             };
             self.consumer.memory().read(message.position, buffer);
             self.release(message);
-            next = if batch.is_full() { None } else { self.another() };
+            if !self.take_usual_ones(batch) {
+                break;
+            }
+            // What else may be there (a violation, the end) the next call tells.
+            next = self.peek().ok().flatten();
         }
         Ok(batch.len())
+    }
+
+    /// Receives short messages that [`Consumer::usual`] returns, as far as `batch` has room. Returns whether it may
+    /// have more.
+    #[inline]
+    fn take_usual_ones(&mut self, batch: &mut Batch) -> bool {
+        while !batch.is_full() {
+            let Some(message) = self.consumer.usual() else { return true };
+            if message.len() > SHORT_MAX {
+                return true;
+            }
+            let Some(buffer) = batch.push(message.len()) else { return false };
+            self.consumer.take_usual(buffer);
+        }
+        false
     }
 
     /// Receives a message of exactly the buffer's length.
@@ -143,12 +162,21 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         buffer: &mut [u8],
         deadline: Deadline,
     ) -> Result<(), RecvError> {
+        if self.take_usual_exactly(buffer) {
+            return Ok(());
+        }
+        self.recv_another_exactly(buffer, deadline)
+    }
+
+    /// Receives a short message that [`Consumer::usual`] returns, if it has the buffer's length.
+    #[inline(always)] // the hot path
+    fn take_usual_exactly(&mut self, buffer: &mut [u8]) -> bool {
         match self.consumer.usual() {
             Some(message) if message.len() == buffer.len() && buffer.len() <= SHORT_MAX => {
                 self.consumer.take_usual(buffer);
-                Ok(())
+                true
             }
-            _ => self.recv_another_exactly(buffer, deadline),
+            _ => false,
         }
     }
 
@@ -171,6 +199,10 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     ) -> Result<usize, RecvError> {
         let mut received = 0;
         for buffer in buffers {
+            if self.take_usual_exactly(buffer) {
+                received += 1;
+                continue;
+            }
             let message = if received == 0 { Some(self.next(deadline)?) } else { self.another() };
             let Some(message) = message else { break };
             match self.take_exactly(message, buffer) {

@@ -139,17 +139,39 @@ impl<M: Memory> Producer<M> {
     /// [`ring_for`](Self::ring_for).
     #[inline(always)] // the hot path of every send
     pub(crate) fn send_plain(&mut self, message: &[u8]) -> Option<u64> {
+        if self.staged.is_some() {
+            return None;
+        }
+        let (position, header) = self.write_plain(message)?;
+        Some(self.store_and_look(self.memory.word(position), header))
+    }
+
+    /// Stages a short message behind others, in the same case. Returns whether it did.
+    #[inline(always)] // the hot path of batches
+    pub(crate) fn stage_plain(&mut self, message: &[u8]) -> bool {
+        if self.staged.is_none() {
+            return false;
+        }
+        let Some((position, header)) = self.write_plain(message) else { return false };
+        // Relaxed: the store in `store_and_look` orders everything staged before it.
+        self.memory.word(position).store(header, Ordering::Relaxed);
+        true
+    }
+
+    /// Writes the record of a short message, in the same case, but for the header. Returns that, and its
+    /// position.
+    #[inline(always)] // the hot path of every send
+    fn write_plain(&mut self, message: &[u8]) -> Option<(u64, u64)> {
         let len = message.len();
-        if len > SHORT_MAX || self.staged.is_some() {
+        if len > SHORT_MAX {
             return None;
         }
         let begin = self.claim_plain(len)?.position;
-        let header = self.memory.word(begin);
         self.fetch_ahead_of(begin, len);
         self.clear_behind(begin, len);
         self.memory.write_short(begin, message);
         self.tail = begin.wrapping_add(record_bytes(len));
-        Some(self.store_and_look(header, MessageHeader::new(len, false).word()))
+        Some((begin, MessageHeader::new(len, false).word()))
     }
 
     /// After the message of `len` bytes that `claim` is for, every one takes a closer look.
