@@ -8,7 +8,7 @@ use ipc_core::{Deadline, OsError, RecvError, Resource, SpinBudget, WaitStrategy}
 use super::LOOKS_PER_CHECK;
 use super::lookout::Lookout;
 use super::looks::Looks;
-use super::pace::Pace;
+use super::pace::{Pace, look_away};
 use crate::batch::Batch;
 use crate::bell::{Bell, Heard};
 use crate::protocol::Violation;
@@ -296,8 +296,9 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         if self.poisoned.is_some() || self.budget.is_spent() {
             return None;
         }
-        let pauses = self.pace.pauses(self.consumer.head(), self.consumer.usual_bytes());
-        (0..pauses).for_each(|_| spin_loop());
+        if let Some(pause) = self.pace.pause(self.consumer.head(), self.consumer.usual_bytes()) {
+            look_away(pause);
+        }
         for _ in 0..LOOKS_PER_CHECK {
             // Whatever is there ends the looking: what is not a message is looked at more closely.
             if !self.consumer.is_empty() {
