@@ -10,7 +10,8 @@ use std::sync::atomic::AtomicU64;
 use ipc_shm::Mapping;
 
 use crate::copy::{
-    copy_in, copy_out, copy_out_in_order, copy_short_in, copy_short_out, fetch_for_writing,
+    copy_in, copy_out, copy_out_in_order, copy_short_in, copy_short_out, fetch_for_reading,
+    fetch_for_writing,
 };
 use crate::layout;
 use crate::protocol::memory::Memory;
@@ -113,6 +114,11 @@ impl Memory for Mapped {
     #[inline(always)] // the hot path
     fn fetch_for_writing(&self, position: u64) {
         fetch_for_writing(self.ring.as_ptr().wrapping_add((position & self.word_mask) as usize));
+    }
+
+    #[inline(always)] // the hot path
+    fn fetch_for_reading(&self, position: u64) {
+        fetch_for_reading(self.ring.as_ptr().wrapping_add((position & self.word_mask) as usize));
     }
 
     #[inline(always)] // the hot path

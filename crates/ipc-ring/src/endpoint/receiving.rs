@@ -90,7 +90,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
     fn recv_another(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, RecvError> {
         if let Some(message) = self.consumer.usual().or_else(|| self.ready()) {
             let buffer = self.fitting(message, buffer)?;
-            self.consumer.memory().read(message.position, buffer);
+            self.consumer.read(message, buffer);
             self.release(message);
             return Ok(message.len());
         }
@@ -129,7 +129,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
                 }
                 break;
             };
-            self.consumer.memory().read(message.position, buffer);
+            self.consumer.read(message, buffer);
             self.release(message);
             if !self.take_usual_ones(batch) {
                 break;
@@ -219,7 +219,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         if message.len() != buffer.len() {
             return Err(self.poison(Violation("a message of another length than the type has")));
         }
-        self.consumer.memory().read(message.position, buffer);
+        self.consumer.read(message, buffer);
         self.release(message);
         Ok(())
     }

@@ -1,14 +1,25 @@
 //! The receiver's half of the protocol: look at the next record, read it, release it. Leaves out
 //! waiting.
 
+use std::ops::RangeInclusive;
+
 use ipc_core::sync::Ordering;
 
 use super::Violation;
-use super::memory::Memory;
+use super::memory::{LINE_BYTES, Memory};
 use super::order::{announce, publish_then_look};
 use super::producer::REWIND_BYTES;
 use super::record::{self, EMPTY, HEADER_BYTES, Header, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
+
+/// How far ahead of a record that it copies the receiver asks for the lines that it will read, in bytes. Without
+/// this it has no more of them under way than belong to the few records that the processor can hold at a
+/// time; half as many do not suffice. A receiver that had to wait does not ask: what it would get are lines
+/// that the sender has yet to write.
+const FETCH_AHEAD_BYTES: u64 = 40 * LINE_BYTES;
+/// The records that ask, by their bytes. Of shorter ones a line has several, and the processor holds enough; longer
+/// ones are copied by an instruction that sees to it.
+const FETCHING_RECORDS: RangeInclusive<u64> = LINE_BYTES..=record_bytes(1536);
 
 /// The receiver's own state. Nothing that it trusts lies in memory that the sender can write.
 #[derive(Debug)]
@@ -98,8 +109,28 @@ impl<M: Memory> Consumer<M> {
     /// length.
     #[inline(always)] // the hot path of every receive
     pub(crate) fn take_usual(&mut self, buffer: &mut [u8]) {
+        self.fetch_ahead(self.usual_bytes);
         self.memory.read_short(self.head, buffer);
         self.release_usual();
+    }
+
+    /// Copies out a message that was there at the first look, so that there may be more.
+    #[inline]
+    pub(crate) fn read(&self, message: Message, buffer: &mut [u8]) {
+        self.fetch_ahead(record_bytes(message.len()));
+        self.memory.read(message.position, buffer);
+    }
+
+    /// Asks for as many of the lines to come as a record has.
+    #[inline(always)] // the hot path of every receive
+    fn fetch_ahead(&self, record_bytes: u64) {
+        if !FETCHING_RECORDS.contains(&record_bytes) {
+            return;
+        }
+        for line in 0..record_bytes / LINE_BYTES {
+            let soon = self.head.wrapping_add(FETCH_AHEAD_BYTES + line * LINE_BYTES);
+            self.memory.fetch_for_reading(soon);
+        }
     }
 
     /// Releases the message that [`usual`](Self::usual) returned.

@@ -8,6 +8,9 @@ use super::record::HEADER_BYTES;
 /// is fastest; see benches/record.
 pub(crate) const SHORT_MAX: usize = 128;
 
+/// Bytes of a cache line.
+pub(crate) const LINE_BYTES: u64 = 64;
+
 /// The memory of one ring, as both its endpoints see it.
 ///
 /// The algorithm is apart from where memory comes from: shipped over mapped memory, checked by loom
@@ -19,6 +22,8 @@ pub(crate) trait Memory {
     fn word(&self, position: u64) -> &AtomicU64;
     /// Begins to bring the cache line at a position here, to be written to. Changes nothing.
     fn fetch_for_writing(&self, _position: u64) {}
+    /// Begins to bring the cache line at a position here, to be read. Changes nothing.
+    fn fetch_for_reading(&self, _position: u64) {}
     /// Copies a message in. Only the sender may, and only between claiming and committing.
     fn write(&self, position: u64, bytes: &[u8]);
     /// Copies a message out. The bytes may change under way if the peer is hostile.

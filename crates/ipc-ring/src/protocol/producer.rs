@@ -2,7 +2,7 @@
 
 use ipc_core::sync::{AtomicU64, Ordering};
 
-use super::memory::{Memory, SHORT_MAX};
+use super::memory::{LINE_BYTES, Memory, SHORT_MAX};
 use super::order::{announce, look_at_one_that_bars, publish_then_look};
 use super::record::{self, HEADER_BYTES, MessageHeader, record_bytes};
 use super::sleep::{Episodes, Intent, wants_bell};
@@ -21,7 +21,6 @@ const PLAIN_BYTES: u64 = 32 << 10;
 /// stores are many and small: the processor can hold those of only a few lines back until these have come
 /// from the other core. Longer messages are stored by wide stores, few for a line.
 const FETCH_AHEAD_BYTES: u64 = 12 * LINE_BYTES;
-const LINE_BYTES: u64 = 64;
 
 /// The sender's own state. Nothing that it trusts lies in memory that the receiver can write.
 #[derive(Debug)]
