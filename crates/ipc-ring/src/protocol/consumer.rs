@@ -17,9 +17,9 @@ use super::sleep::{Episodes, Intent, wants_bell};
 /// time; half as many do not suffice. A receiver that had to wait does not ask: what it would get are lines
 /// that the sender has yet to write.
 const FETCH_AHEAD_BYTES: u64 = 40 * LINE_BYTES;
-/// The records that ask, by their bytes. Of shorter ones a line has several, and the processor holds enough; longer
-/// ones are copied by an instruction that sees to it.
-const FETCHING_RECORDS: RangeInclusive<u64> = LINE_BYTES..=record_bytes(1536);
+/// The records that ask, by their bytes. Of shorter ones a line has several, and the processor holds enough; the
+/// copies of longer ones see to it.
+const FETCHING_RECORDS: RangeInclusive<u64> = LINE_BYTES..=record_bytes(8 << 10);
 
 /// The receiver's own state. Nothing that it trusts lies in memory that the sender can write.
 #[derive(Debug)]
