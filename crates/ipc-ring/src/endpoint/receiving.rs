@@ -280,6 +280,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         if let Some(message) = self.peek()? {
             return Ok(message);
         }
+        self.consumer.caught_up();
         if self.consumer.settle() {
             self.bell.ring();
         }
@@ -296,6 +297,10 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
         if self.poisoned.is_some() || self.budget.is_spent() {
             return None;
         }
+        if !self.consumer.is_empty() {
+            return self.consumer.peek_fast();
+        }
+        self.consumer.caught_up();
         if let Some(pause) = self.pace.pause(self.consumer.head(), self.consumer.usual_bytes()) {
             look_away(pause);
         }

@@ -14,9 +14,11 @@ use super::sleep::{Episodes, Intent, wants_bell};
 
 /// How far ahead of a record that it copies the receiver asks for the lines that it will read, in bytes. Without
 /// this it has no more of them under way than belong to the few records that the processor can hold at a
-/// time; half as many do not suffice. A receiver that had to wait does not ask: what it would get are lines
-/// that the sender has yet to write.
+/// time; half as many do not suffice.
 const FETCH_AHEAD_BYTES: u64 = 40 * LINE_BYTES;
+/// How many bytes of records must have come without a wait before the receiver asks. One that keeps up with the
+/// sender would ask for lines that the sender is about to write, and has got hold of.
+const BEHIND_BYTES: u64 = 64 << 10;
 /// The records that ask, by their bytes. Of shorter ones a line has several, and the processor holds enough; the
 /// copies of longer ones see to it.
 const FETCHING_RECORDS: RangeInclusive<u64> = LINE_BYTES..=record_bytes(8 << 10);
@@ -38,6 +40,8 @@ pub(crate) struct Consumer<M> {
     usual: MessageHeader,
     /// The bytes of a record with that header.
     usual_bytes: u64,
+    /// From which position on the receiver asks for lines ahead, unless it has to wait before.
+    fetching_from: u64,
     /// The sender's sleep word for which the bell was last rung.
     rung_for: u64,
     episodes: Episodes,
@@ -71,6 +75,7 @@ impl<M: Memory> Consumer<M> {
             plain_until: start,
             usual: MessageHeader::new(0, false),
             usual_bytes: record_bytes(0),
+            fetching_from: start.wrapping_add(BEHIND_BYTES),
             rung_for: 0,
             episodes: Episodes::default(),
         }
@@ -121,10 +126,11 @@ impl<M: Memory> Consumer<M> {
         self.memory.read(message.position, buffer);
     }
 
-    /// Asks for as many of the lines to come as a record has.
+    /// Asks for as many of the lines to come as a record has, if it is likely that they are written.
     #[inline(always)] // the hot path of every receive
     fn fetch_ahead(&self, record_bytes: u64) {
-        if !FETCHING_RECORDS.contains(&record_bytes) {
+        let is_behind = self.head.wrapping_sub(self.fetching_from) < u64::MAX / 2;
+        if !is_behind || !FETCHING_RECORDS.contains(&record_bytes) {
             return;
         }
         for line in 0..record_bytes / LINE_BYTES {
@@ -169,6 +175,11 @@ impl<M: Memory> Consumer<M> {
     pub(crate) fn peek_fast(&self) -> Option<Message> {
         let header = MessageHeader::from_word(self.header(self.head))?;
         self.message_at(self.head, header).ok()
+    }
+
+    /// The receiver has nothing to do but wait.
+    pub(crate) fn caught_up(&mut self) {
+        self.fetching_from = self.head.wrapping_add(BEHIND_BYTES);
     }
 
     /// Whether the sender has written nothing at the next position.
