@@ -5,8 +5,8 @@
 //! which record this is, and the payload:
 //!
 //! ```text
-//! offset 0    how far the receiver is, and two words to arrange a stream: each on lines of its own
-//!      384    records: 8 + size bytes each, rounded up to 8
+//! offset 0    how far the receiver is, and three words to arrange a stream: each on lines of its own
+//!      512    records: 8 + size bytes each, rounded up to 8
 //! ```
 //!
 //! The sender stores the payload out of a register, then the first word. The receiver waits for the first
@@ -16,7 +16,7 @@
 //! private memory or into it, there are no lengths, nothing is checked of a peer that may lie, nobody can
 //! sleep, and nobody's death is noticed. What remains is done by whoever carries records of this size:
 //! the lines travel to the receiver and come back to be written again. Whether it is better to ask for
-//! those lines ahead, as our ring does, depends on the machine: both are measured, and the better counts.
+//! those lines ahead, as our ring's ends do, depends on the machine: both are measured, and the better counts.
 //! Not of records longer than [`LONGEST_BYTES`]: there the way of copying decides, and the textbook's ring
 //! was at times faster than this.
 
@@ -42,7 +42,9 @@ pub const LONGEST_BYTES: usize = 1024;
 /// the bound, so those are as wide as the compiler makes them.
 const MOST_SINGLE_WORDS: usize = 16;
 /// How far ahead of a record its sender asks for lines, as our ring's does.
-const AHEAD_BYTES: usize = 12 * LINE_BYTES;
+const SENDER_AHEAD_BYTES: usize = 12 * LINE_BYTES;
+/// The same of its receiver.
+const RECEIVER_AHEAD_BYTES: usize = 40 * LINE_BYTES;
 const LINE_BYTES: usize = 64;
 const WORD_BYTES: usize = 8;
 /// How often a receiver that has found nothing pauses before it looks again: else it would take the line
@@ -58,6 +60,8 @@ struct Control {
     read: CachePadded<AtomicU64>,
     /// How many records the stream has that begins; 0 ends them all. Written by the sender.
     count: CachePadded<AtomicU64>,
+    /// Whether the ends of that stream ask for lines ahead: 0 or 1. Written by the sender.
+    asks_ahead: CachePadded<AtomicU64>,
     /// `CLOCK_MONOTONIC` when the last record was read, in nanoseconds. Written by the receiver.
     ended_ns: CachePadded<AtomicU64>,
 }
@@ -282,6 +286,8 @@ impl Sender {
     /// Sends so many records; returns the time of one in nanoseconds, from the rendezvous until the
     /// receiver has the last.
     fn stream(&mut self, board: &Board, count: u64, asks_ahead: bool) -> f64 {
+        let control = self.records.control();
+        control.asks_ahead.store(u64::from(asks_ahead), Ordering::Relaxed); // as the count, below
         with_payload!(self.records.payload_words, payload => match asks_ahead {
             true => self.stream_of::<_, true>(payload, board, count),
             false => self.stream_of::<_, false>(payload, board, count),
@@ -321,8 +327,8 @@ impl Sender {
                 if ASKS {
                     // Those of one record, in front of those that were asked for before.
                     for line in 0..(record_bytes - WORD_BYTES).div_ceil(LINE_BYTES) {
-                        let ahead = record_bytes + AHEAD_BYTES + line * LINE_BYTES;
-                        ask_for(place.as_ptr().wrapping_byte_add(ahead));
+                        let ahead = record_bytes + SENDER_AHEAD_BYTES + line * LINE_BYTES;
+                        ask_for::<_, true>(place.as_ptr().wrapping_byte_add(ahead));
                     }
                 }
                 payload.store(&place[1..], mark(number));
@@ -368,7 +374,11 @@ impl Receiver {
             }
             let first = self.next;
             let words = self.records.payload_words;
-            let sum = with_payload!(words, payload => self.receive(payload, count));
+            let asks_ahead = control.asks_ahead.load(Ordering::Relaxed) != 0; // as the count
+            let sum = with_payload!(words, payload => match asks_ahead {
+                true => self.receive::<_, true>(payload, count),
+                false => self.receive::<_, false>(payload, count),
+            });
             // Relaxed: the rendezvous publishes it.
             self.records.control().ended_ns.store(monotonic_ns(), Ordering::Relaxed);
             board.rendezvous();
@@ -379,8 +389,9 @@ impl Receiver {
 
     /// Receives so many records; returns the sum of all words of their payloads.
     #[inline(never)] // as in `send`
-    fn receive<P: Payload>(&mut self, payload: P, count: u64) -> u64 {
+    fn receive<P: Payload, const ASKS: bool>(&mut self, payload: P, count: u64) -> u64 {
         let (records, control) = (&self.records, self.records.control());
+        let record_bytes = (1 + payload.words()) * WORD_BYTES;
         let end = self.next + count;
         let eighth = (records.per_lap() / 8).max(1);
         let (mut number, mut told, mut sum) = (self.next, self.next, 0_u64);
@@ -392,6 +403,12 @@ impl Receiver {
                     (0..PAUSES).for_each(|_| std::hint::spin_loop());
                     while place[0].load(Ordering::Acquire) != mark(number) {
                         std::hint::spin_loop();
+                    }
+                }
+                if ASKS {
+                    for line in 0..record_bytes / LINE_BYTES {
+                        let ahead = RECEIVER_AHEAD_BYTES + line * LINE_BYTES;
+                        ask_for::<_, false>(place.as_ptr().wrapping_byte_add(ahead));
                     }
                 }
                 sum = sum.wrapping_add(payload.sum(&place[1..]));
@@ -415,19 +432,33 @@ fn expected_sum(payload_words: usize, first: u64, count: u64) -> u64 {
     (pairs / 2 * payload_words as u128) as u64
 }
 
-/// Begins to bring a line here to be written to. A hint, at whatever address: it cannot fault. Nothing
-/// where there is no such instruction.
+/// Begins to bring a line here, to be written to or to be read. A hint, at whatever address: it cannot fault.
+/// Nothing where there is no such instruction.
 #[inline(always)] // one instruction
-fn ask_for<T>(at: *const T) {
+fn ask_for<T, const TO_WRITE: bool>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: it reads and writes nothing, whatever the address.
-    unsafe {
-        std::arch::asm!("prefetchw [{at}]", at = in(reg) at, options(nostack, preserves_flags));
+    if TO_WRITE {
+        // SAFETY: it reads and writes nothing, whatever the address.
+        unsafe {
+            std::arch::asm!("prefetchw [{at}]", at = in(reg) at, options(nostack, preserves_flags));
+        }
+    } else {
+        // SAFETY: as above.
+        unsafe {
+            std::arch::asm!("prefetcht0 [{at}]", at = in(reg) at, options(nostack, preserves_flags));
+        }
     }
     #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above.
-    unsafe {
-        std::arch::asm!("prfm pstl1keep, [{at}]", at = in(reg) at, options(nostack, preserves_flags));
+    if TO_WRITE {
+        // SAFETY: as above.
+        unsafe {
+            std::arch::asm!("prfm pstl1keep, [{at}]", at = in(reg) at, options(nostack, preserves_flags));
+        }
+    } else {
+        // SAFETY: as above.
+        unsafe {
+            std::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, preserves_flags));
+        }
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;
