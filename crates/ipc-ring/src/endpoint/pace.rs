@@ -7,9 +7,9 @@
 //! Slowing such a receiver speeds up the pair.
 //!
 //! So after a run of messages the first empty look is followed by a short pause, in which the sender
-//! gets ahead again; while one run follows another the pauses grow. A receiver that only ever follows tries a pause now and then, to see whether a run
-//! comes of it, and less and less often while none does: in a dialogue of question and answer there
-//! never is one, and a pause would only delay the answer.
+//! gets ahead again; while one run follows another the pauses grow. A receiver that only ever follows
+//! tries a pause now and then, to see whether a run comes of it, and less and less often while none does:
+//! in a dialogue of question and answer there never is one, and a pause would only delay the answer.
 
 use std::time::{Duration, Instant};
 

@@ -355,6 +355,7 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
             }
             // Announce, look once more, sleep.
             self.budget.slept();
+            self.consumer.caught_up();
             self.announce(Intent::Sleep)
                 .map_err(|source| OsError::new("membarrier", &self.link, source))?;
             let looked = self.consumer.peek();

@@ -177,7 +177,7 @@ impl<M: Memory> Consumer<M> {
         self.message_at(self.head, header).ok()
     }
 
-    /// The receiver has nothing to do but wait.
+    /// The receiver has nothing to do but wait: it is not behind.
     pub(crate) fn caught_up(&mut self) {
         self.fetching_from = self.head.wrapping_add(BEHIND_BYTES);
     }
