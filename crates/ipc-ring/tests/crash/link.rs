@@ -174,9 +174,10 @@ fn link(stage: &mut Stage, options: &Options) -> Link {
 pub(crate) fn bring_to(state: State, len: usize, sender: &mut RingSender, stage: &Stage) -> u64 {
     let mut sent = 0;
     for filler in state.fillers(len) {
-        sender.send(&message(sent, filler)).expect("the receiver reads");
+        sender.try_send(&message(sent, filler)).expect("less than the ring holds");
         sent += 1;
     }
+    stage.signal();
     stage.wait(); // until they are read
     for _ in 0..state.unread(len) {
         sender.try_send(&message(sent, len)).expect("room");
@@ -185,7 +186,8 @@ pub(crate) fn bring_to(state: State, len: usize, sender: &mut RingSender, stage:
     sent
 }
 
-/// Reads the messages that are only there to move the ring on, and says so.
+/// Reads the messages that are only there to move the ring on, and says so. Not before they are all there: else
+/// it depends on who is faster, for which of them the sender is told of room.
 pub(crate) fn receive_fillers(
     state: State,
     len: usize,
@@ -194,8 +196,9 @@ pub(crate) fn receive_fillers(
     stage: &Stage,
 ) {
     let mut buffer = [0; LONGEST];
+    stage.wait();
     for _ in state.fillers(len) {
-        let received = receiver.recv(&mut buffer).expect("a filler");
+        let received = receiver.try_recv(&mut buffer).expect("a filler");
         inbox.take(&buffer[..received.len]);
     }
     stage.signal();
