@@ -301,6 +301,9 @@ impl<M: Memory, B: Bell> Receiving<M, B> {
             return self.consumer.peek_fast();
         }
         self.consumer.caught_up();
+        if self.consumer.settle() {
+            self.bell.ring();
+        }
         if let Some(pause) = self.pace.pause(self.consumer.head(), self.consumer.usual_bytes()) {
             look_away(pause);
         }
