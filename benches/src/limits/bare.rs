@@ -406,7 +406,7 @@ impl Receiver {
                     }
                 }
                 if ASKS {
-                    for line in 0..record_bytes / LINE_BYTES {
+                    for line in 0..(record_bytes / LINE_BYTES).max(1) {
                         let ahead = RECEIVER_AHEAD_BYTES + line * LINE_BYTES;
                         ask_for::<_, false>(place.as_ptr().wrapping_byte_add(ahead));
                     }

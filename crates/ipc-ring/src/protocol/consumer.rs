@@ -1,8 +1,6 @@
 //! The receiver's half of the protocol: look at the next record, read it, release it. Leaves out
 //! waiting.
 
-use std::ops::RangeInclusive;
-
 use ipc_core::sync::Ordering;
 
 use super::Violation;
@@ -19,9 +17,8 @@ const FETCH_AHEAD_BYTES: u64 = 40 * LINE_BYTES;
 /// How many bytes of records must have come without a wait before the receiver asks. One that keeps up with the
 /// sender would ask for lines that the sender is about to write, and has got hold of.
 const BEHIND_BYTES: u64 = 64 << 10;
-/// The records that ask, by their bytes. Of shorter ones a line has several, and the processor holds enough; the
-/// copies of longer ones see to it.
-const FETCHING_RECORDS: RangeInclusive<u64> = LINE_BYTES..=record_bytes(8 << 10);
+/// The longest records, in bytes, that ask: the copies of longer ones see to it.
+const LONGEST_FETCHING_BYTES: u64 = record_bytes(8 << 10);
 
 /// The receiver's own state. Nothing that it trusts lies in memory that the sender can write.
 #[derive(Debug)]
@@ -130,10 +127,10 @@ impl<M: Memory> Consumer<M> {
     #[inline(always)] // the hot path of every receive
     fn fetch_ahead(&self, record_bytes: u64) {
         let is_behind = self.head.wrapping_sub(self.fetching_from) < u64::MAX / 2;
-        if !is_behind || !FETCHING_RECORDS.contains(&record_bytes) {
+        if !is_behind || record_bytes > LONGEST_FETCHING_BYTES {
             return;
         }
-        for line in 0..record_bytes / LINE_BYTES {
+        for line in 0..(record_bytes / LINE_BYTES).max(1) {
             let soon = self.head.wrapping_add(FETCH_AHEAD_BYTES + line * LINE_BYTES);
             self.memory.fetch_for_reading(soon);
         }
