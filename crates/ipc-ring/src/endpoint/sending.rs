@@ -229,6 +229,9 @@ impl<M: Memory, B: Bell> Sending<M, B> {
         // The receiver may have to read what is staged before there is room.
         let ring = self.producer.publish();
         self.tell(ring);
+        if self.state != State::Open {
+            return Err(self.refusal(len)); // it was just found to be gone
+        }
         let mut claimed = None;
         self.wait_until(len, deadline, |producer| {
             claimed = producer.claim(len, purpose)?;
