@@ -17,7 +17,7 @@
 //! Words go in and out of shared memory one by one, so that none straddles a cache line. Into private memory
 //! they are put together to 16 bytes, which a wide load of the caller's can take from the store buffer
 //! whole; out of it they come one by one, for a wide load would wait for what the caller has just stored there
-//! in narrower pieces. Each halves the time of a stream of 64 bytes; see benches/record.
+//! in narrower pieces. See benches/record.
 
 // Copies through raw pointers into mapped memory; inline assembly.
 #![allow(unsafe_code)]
@@ -36,7 +36,7 @@ const PAIR: usize = 16;
 const BY_BLOCKS_MAX: usize = 1536;
 /// From this length on, in bytes, blocks are faster again on AMD's processors, where `rep movsb` lets what it
 /// writes go past the caches if it thinks that they cannot hold it, and the receiver fetches it from memory.
-/// Intel's take an eighth less time by `rep movsb` at 1 MiB too.
+/// An Intel one took an eighth less time by `rep movsb` at 1 MiB too.
 const BY_BLOCKS_MIN: usize = 512 << 10;
 /// Bytes of a block.
 const BLOCK: usize = 128;
@@ -392,7 +392,7 @@ unsafe fn move_long(target: *mut u8, source: *const u8, len: usize) {
 }
 
 /// Whether `rep movsb` is as AMD, or a maker who builds the same, makes it. Asked once: in virtual machines the
-/// instruction that tells is carried out by the host, which takes microseconds.
+/// instruction that tells is carried out by the host.
 #[cfg(target_arch = "x86_64")]
 fn is_amd() -> bool {
     static IS_AMD: OnceLock<bool> = OnceLock::new();

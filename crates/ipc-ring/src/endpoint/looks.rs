@@ -10,8 +10,8 @@ const LONG_BYTES: u64 = 64 << 10;
 /// Of longer messages no more than this is allowed for: beside the time that their copies take, a wake-up is
 /// little.
 const MOST_BYTES: u64 = 2 << 20;
-/// The rate at which the peer takes a long message and makes the next, in bytes a nanosecond: two copies between
-/// the caches of two cores, and twice the time that they take where they are near.
+/// The rate at which the peer takes a long message and makes the next, in bytes a nanosecond: half a millisecond for
+/// a mebibyte, of which spinning round trips took 135 to 340 µs where they were measured.
 const BYTES_PER_NS: u64 = 2;
 
 /// The looks of one wait.

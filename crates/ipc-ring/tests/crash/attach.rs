@@ -71,6 +71,7 @@ fn early(role: Role, manner: Manner) -> Scene {
     Scene::new((role.name(), "the other has said hello"), victim, survivor)
         .survivor_is(manner.name())
         .busy()
+        .varies()
 }
 
 /// The survivor says hello when the victim sleeps.
@@ -97,6 +98,7 @@ fn late(role: Role) -> Scene {
     Scene::new((role.name(), "the other says hello later"), victim, survivor)
         .survivor_is("attaches when it sleeps")
         .cued()
+        .varies()
 }
 
 /// The victim's part: the operation, then what a link is for.

@@ -136,10 +136,12 @@ fn accepting(later: bool) -> Scene {
             .survivor_is("connects when it sleeps")
             .cued()
             .busy()
+            .varies()
     } else {
         Scene::new(("accept", "the client has said hello"), victim, survivor)
             .survivor_is("parked")
             .busy()
+            .varies()
     }
 }
 
@@ -183,6 +185,7 @@ fn connecting() -> Scene {
     Scene::new(("connect", "somebody listens"), victim, survivor)
         .survivor_is("accepts when it sleeps")
         .cued()
+        .varies()
 }
 
 /// Makes the folder, and lets the victim begin.

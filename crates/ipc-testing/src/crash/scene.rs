@@ -75,8 +75,8 @@ impl Scene {
         self
     }
 
-    /// The victim's way through the operation depends on how quick the survivor is, even where two
-    /// recordings happen to be the same.
+    /// The victim's way through the operation depends on how quick the survivor is, or on how many digits
+    /// the number of a process has that it prints, even where two recordings happen to be the same.
     #[must_use]
     pub fn varies(mut self) -> Self {
         self.varies = true;
